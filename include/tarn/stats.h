@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+/*
+ * What is in a pool, and who holds it. The figures come from a walk over the
+ * pool's metadata in the calling process; others go on meanwhile, so each
+ * figure was true at some moment of the call, not all at the same one.
+ */
+#include <tarn/tarn.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct tarn_class_stat {
+	uint32_t object_bytes;   /* size of one slot */
+	char name[TARN_NAME_MAX + 1]; /* of a named cache; "" for a class */
+	uint64_t slabs;
+	uint64_t slots;          /* in those slabs */
+	uint64_t live;           /* slots that hold an object */
+	uint64_t cached;         /* slots that threads keep for themselves */
+};
+
+struct tarn_client_stat {
+	uint32_t id;             /* tarn_client_id(); 0: the pool itself */
+	int32_t pid;             /* as tarnd sees it; 0: unknown */
+	uint32_t uid;
+	uint64_t objects;        /* slots and runs it holds */
+	uint64_t bytes;          /* of those */
+	uint64_t cached_bytes;   /* free slots that its threads keep */
+};
+
+struct tarn_stats {
+	size_t sz;               /* sizeof(struct tarn_stats), set by the caller */
+	enum tarn_kind kind;
+	enum tarn_policy policy;
+	uint64_t bytes;          /* size of the pool */
+	uint64_t live_bytes;     /* of slots and runs that are held */
+	uint64_t live_objects;
+	uint64_t run_bytes;      /* of that, in runs */
+	uint64_t cached_bytes;   /* free slots that threads keep */
+	uint64_t free_pages;     /* in no slab and no run */
+	uint64_t largest_run;    /* pages of the largest run that would fit now */
+	uint64_t data_resident;  /* bytes of memory behind objects */
+	uint64_t meta_resident;  /* bytes of memory behind the allocator */
+	uint32_t n_classes;      /* entries in .classes: those with slabs */
+	uint32_t n_clients;      /* entries in .clients: those attached or holding */
+	struct tarn_class_stat *classes;
+	struct tarn_client_stat *clients;
+};
+
+/**
+ * tarn_stats() - walk a pool
+ * @pool: opened in any role
+ * @ret: .sz set; the arrays are freed by tarn_stats_free()
+ *
+ * Takes about 50 us for each MiB that is in use.
+ *
+ * Return: 0; -EINVAL (.sz), -ENOMEM.
+ */
+TARN_API int tarn_stats(struct tarn_pool *pool, struct tarn_stats *ret);
+
+/** tarn_stats_free() - free the arrays; fine on a zeroed struct */
+TARN_API void tarn_stats_free(struct tarn_stats *stats);
+
+#ifdef __cplusplus
+}
+#endif

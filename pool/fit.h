@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+/* Placement: which hole in the page map a run of pages goes into. */
+#include "pool/pool.h"
+
+/**
+ * tn_fit_find() - look for a place
+ * @n: pages, 1 to half the pool's
+ * @policy: TN_FIRST_FIT, TN_BEST_FIT, TN_WORST_FIT
+ * @thorough: do not believe the fit hints; the last resort before ENOMEM
+ *
+ * Only looks: by the time the caller claims the pages, they may be taken.
+ *
+ * Return: true and the first page; false: no place.
+ */
+bool tn_fit_find(struct tn_pool *pool, uint64_t n, unsigned policy,
+		 bool thorough, uint64_t *ret_page);
+
+/** tn_fit_raise() - pages around @page have become free: correct the hint */
+void tn_fit_raise(struct tn_pool *pool, uint64_t page);
+
+/** tn_fit_claimed() - pages have just been claimed: correct the hint */
+void tn_fit_claimed(struct tn_pool *pool, uint64_t page, uint64_t n);
+
+/** tn_fit_largest() - pages of the largest run that would fit just now */
+uint64_t tn_fit_largest(struct tn_pool *pool);

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+/*
+ * Where everything lies, from the pool's size alone. tarnd and each client
+ * compute it for themselves and believe no offset that stands in a file.
+ */
+#include "base/bits.h"
+#include "proto/layout.h"
+
+struct tn_geo {
+	uint64_t data_bytes;
+	uint64_t n_pages;
+	uint64_t n_areas;
+	uint64_t hint_words;    /* 64-bit words of one class's area hints */
+	uint64_t touched_words; /* ... of one client's touched areas */
+	/* offsets in meta */
+	uint64_t roots, caches, clients, done, fit, hints, areas, pages, tags;
+	uint64_t touched_areas, touched_pages;
+	uint64_t meta_bytes;
+	uint64_t lanes;         /* offset in control */
+	uint64_t control_bytes;
+};
+
+/**
+ * tn_geo_init() - the geometry of a pool of @data_bytes
+ *
+ * Return: 0, or -EINVAL: not a multiple of a page, or not between
+ *         TN_POOL_BYTES_MIN and TN_POOL_BYTES_MAX.
+ */
+int tn_geo_init(struct tn_geo *geo, uint64_t data_bytes);
+
+/* The index of slot @slot's tag in a slab of 2^@order pages at @page; of a
+ * run, @order and @slot are 0. */
+static inline uint64_t tn_tag_index(uint64_t page, unsigned order,
+				    uint64_t slot)
+{
+	unsigned width = order + TN_BAND_TAGS_SHIFT;
+	uint64_t area = page >> TN_AREA_SHIFT;
+	uint64_t in_area = page & (TN_AREA_PAGES - 1);
+
+	return (area << TN_AREA_TAGS_SHIFT) + (in_area << TN_BAND_TAGS_SHIFT) +
+	       (slot >> width << TN_BAND_SHIFT) + (slot & ((1U << width) - 1));
+}

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Who holds an object, and how it changes hands.
+ *
+ *             alloc                give               take
+ *      free ---------> HELD by a -------> GIVEN to b -------> HELD by b
+ *                       |     ^
+ *                detach |     | adopt, take
+ *                       v     |
+ *                        POOL                 publish: HELD -> LINK -> POOL
+ *                                             claim:   POOL -> LINK -> HELD
+ *
+ * The tag says it all, and it changes by one store. Only the client that a
+ * tag names may change it, to whatever it likes; a tag that is POOL, anybody
+ * may. So two of the same client's threads, or two who want what the pool
+ * holds, may race, and each change here is a compare-and-swap from the form
+ * it was found in: exactly one has it.
+ *
+ * Words. publish and claim tie an object to a word of shared memory: the
+ * word holds the ref if and only if the pool holds the object *there*. That
+ * takes two stores, so the lane's record names object and word, and while it
+ * happens the tag is LINK: this client is at it, everybody else keep off.
+ *
+ *   publish  op; HELD -> LINK; word 0 -> ref; LINK -> POOL; op = 0
+ *   claim    op; POOL -> LINK; look: word = ref? (note it); word ref -> 0;
+ *            LINK -> HELD; op = 0
+ *
+ * A ref that was read from a word long ago may be linked in another word by
+ * now, or in none. So the claimer looks at the word once more when the tag
+ * is LINK and nobody else can move the object; if it is not there he puts
+ * POOL back and has changed nothing. What he saw is noted before the word is
+ * touched, because it is what recovery must know.
+ *
+ * Who writes: tags, see above; words, whoever has the LINK of the object
+ * that goes in or out, by compare-and-swap.
+ *
+ * Orderings:
+ *   tag.hand   what the giver did to the object is before its tag's release,
+ *              and the taker's acquire is before what he does
+ *   word.link  the same by way of the word
+ *   give: tag store, full fence, look at the receiver's state; tarnd: state
+ *              DEAD, full fence, sweep of tags. One of them sees the other's.
+ *
+ * Crash windows (c the dead, d the receiver):
+ *   C1 give, GIVEN stored, receiver not looked at: if d is dead, nobody
+ *      else may know of the object: freed (op)
+ *   C2 publish, LINK, word not written: the sweep frees it with c's
+ *   C3 publish, word written, LINK: made POOL (op; the word holds the ref)
+ *   C4 claim, LINK, nothing noted: made POOL again
+ *   C5 claim, noted, word still holds the ref: made POOL again
+ *   C6 claim, noted, word cleared: c's, the sweep frees it
+ * In C3 to C6 nobody else can have changed the tag, as it names c.
+ *
+ * What it does not do: keep anyone waiting. A word whose object is in LINK
+ * is taken for a publisher, and empty for a claimer, until its client goes
+ * on or is recovered.
+ */
+#include "pool/hold.h"
+
+#include <errno.h>
+
+#include "base/assert.h"
+#include "pool/cache.h"
+#include "pool/run.h"
+
+#define HELD(l) ((uint16_t)(TN_TAG_HELD | (l)->client))
+#define KEPT(l) ((uint16_t)(TN_TAG_KEPT | (l)->client))
+#define GIVEN(l) ((uint16_t)(TN_TAG_GIVEN | (l)->client))
+#define LINK(l) ((uint16_t)(TN_TAG_LINK | (l)->client))
+
+static int find_slot(struct tn_pool *pool, uint64_t off, uint64_t word,
+		     struct tn_object *ret)
+{
+	const struct tn_shape *s;
+	uint64_t slot;
+
+	ret->class = (unsigned)TN_PAGE_ARG(word);
+	s = ret->class < TN_N_CLASSES ? tn_cache_shape(pool, ret->class) : NULL;
+	if (!s)
+		return -EINVAL;
+	ret->page = off >> TN_PAGE_SHIFT >> s->order << s->order;
+	if (!tn_shape_slot(s, off - (ret->page << TN_PAGE_SHIFT), &slot))
+		return -EINVAL;
+	ret->bytes = tn_shape_bytes(s);
+	ret->pages = 0;
+	ret->tag = &pool->tags[tn_tag_index(ret->page, s->order, slot)];
+	return 0;
+}
+
+int tn_object_find(struct tn_pool *pool, uint64_t off, struct tn_object *ret)
+{
+	uint64_t page = off >> TN_PAGE_SHIFT, word;
+
+	if (off >= pool->geo.data_bytes)
+		return -EINVAL;
+	word = tn64_load_relaxed(&pool->pages[page].word);
+	if (TN_PAGE_KIND(word) == TN_PAGE_SLAB)
+		return find_slot(pool, off, word, ret);
+	if (TN_PAGE_KIND(word) != TN_PAGE_RUN || off % TN_PAGE_BYTES ||
+	    TN_PAGE_ARG(word) > pool->geo.n_pages - page)
+		return -EINVAL;
+	ret->page = page;
+	ret->pages = TN_PAGE_ARG(word);
+	ret->bytes = ret->pages << TN_PAGE_SHIFT;
+	ret->class = 0;
+	ret->tag = &pool->tags[tn_tag_index(page, 0, 0)];
+	return 0;
+}
+
+/* One change of a tag. Return: 0, -EALREADY (free), -EPERM (it is not @from) */
+static int change(tn_a16 *tag, uint16_t from, uint16_t to)
+{
+	uint16_t was = from;
+
+	/* HB> tag.hand; HB< tag.hand */
+	if (tn16_cas_acq_rel(tag, &was, to))
+		return 0;
+	return was == TN_TAG_FREE || TN_TAG_FORM(was) == TN_TAG_KEPT ?
+	       -EALREADY : -EPERM;
+}
+
+static int find_and_change(struct tn_pool *pool, uint64_t off, uint16_t from,
+			   uint16_t to)
+{
+	struct tn_object obj;
+	int r;
+
+	r = tn_object_find(pool, off, &obj);
+	if (r < 0)
+		return r;
+	r = change(obj.tag, from, to);
+	return r == -EALREADY ? -EPERM : r;
+}
+
+int tn_object_release(struct tn_pool *pool, const struct tn_lane_ref *l,
+		      const struct tn_object *obj)
+{
+	int r = change(obj->tag, HELD(l), KEPT(l));
+
+	if (r != -EPERM)
+		return r;
+	tn_touch(pool, l->client, obj->page);
+	return change(obj->tag, TN_TAG_POOL, KEPT(l));
+}
+
+/* Give and take */
+
+static bool alive(struct tn_pool *pool, uint32_t client)
+{
+	return client && client <= TN_CLIENT_ID_MASK &&
+	       tn64_load_relaxed(&pool->clients[TN_CLIENT_SLOT(client)].state) ==
+	       (TN_CLIENT_ALIVE | client);
+}
+
+int tn_hold_give(struct tn_pool *pool, const struct tn_lane_ref *l,
+		 uint64_t off, uint32_t client)
+{
+	uint16_t given = (uint16_t)(TN_TAG_GIVEN | client);
+	struct tn_object obj;
+	int r;
+
+	if (!alive(pool, client))
+		return -ESRCH;
+	r = tn_object_find(pool, off, &obj);
+	if (r < 0)
+		return r;
+	tn_touch(pool, client, obj.page);
+	tn64_store_relaxed(&l->rec->ref, off);
+	tn64_store_relaxed(&l->rec->word, client);
+	tn_lane_begin(l, TN_OP(TN_OP_GIVE, 0, 0));
+	r = change(obj.tag, HELD(l), given);
+	TN_CRASH("give.given");
+	/* tarnd says that a client is dead before it sweeps its tags: either
+	 * the sweep sees this one, or we see that */
+	tn_fence_full();
+	if (r == 0 && !alive(pool, client)) {
+		change(obj.tag, given, HELD(l));
+		r = -ESRCH;
+	}
+	tn_lane_commit(l);
+	return r == -EALREADY ? -EPERM : r;
+}
+
+int tn_hold_take(struct tn_pool *pool, const struct tn_lane_ref *l,
+		 uint64_t off)
+{
+	int r = find_and_change(pool, off, GIVEN(l), HELD(l));
+
+	return r == -EPERM ? tn_hold_adopt(pool, l, off) : r;
+}
+
+int tn_hold_detach(struct tn_pool *pool, const struct tn_lane_ref *l,
+		   uint64_t off)
+{ return find_and_change(pool, off, HELD(l), TN_TAG_POOL); }
+
+int tn_hold_adopt(struct tn_pool *pool, const struct tn_lane_ref *l,
+		  uint64_t off)
+{
+	struct tn_object obj;
+	int r;
+
+	r = tn_object_find(pool, off, &obj);
+	if (r < 0)
+		return r;
+	tn_touch(pool, l->client, obj.page);
+	r = change(obj.tag, TN_TAG_POOL, HELD(l));
+	return r == -EALREADY ? -EPERM : r;
+}
+
+/* Publish and claim */
+
+static tn_a64 *word_at(const struct tn_pool *pool, uint64_t word)
+{ return (tn_a64 *)(void *)(pool->data + word); }
+
+int tn_hold_publish(struct tn_pool *pool, const struct tn_lane_ref *l,
+		    uint64_t word, uint64_t off)
+{
+	struct tn_object obj;
+	uint64_t empty = 0;
+	int r;
+
+	r = tn_object_find(pool, off, &obj);
+	if (r < 0)
+		return r;
+	tn64_store_relaxed(&l->rec->ref, off);
+	tn64_store_relaxed(&l->rec->word, word);
+	tn_lane_begin(l, TN_OP(TN_OP_PUBLISH, 0, 0));
+	r = change(obj.tag, HELD(l), LINK(l));
+	TN_CRASH("publish.link");
+	if (r == 0) {
+		/* HB> word.link */
+		if (tn64_cas_release(word_at(pool, word), &empty,
+				     tn_ref_make(pool, off))) {
+			TN_CRASH("publish.written");
+			change(obj.tag, LINK(l), TN_TAG_POOL);
+		} else {
+			change(obj.tag, LINK(l), HELD(l));
+			r = -EBUSY;
+		}
+	}
+	tn_lane_commit(l);
+	return r == -EALREADY ? -EPERM : r;
+}
+
+/* The object's tag is LINK and ours. Return: did it come out of the word? */
+static bool unlink_word(const struct tn_lane_ref *l, tn_a64 *w, uint64_t ref)
+{
+	if (tn64_load_relaxed(w) != ref)
+		return false;
+	tn64_store_relaxed(&l->rec->ref, tn_ref_off(ref) | TN_LANE_LINKED);
+	tn_fence_compiler();
+	TN_CRASH("claim.noted");
+	/* HB< word.link */
+	return tn64_cas_acquire(w, &ref, 0);
+}
+
+uint64_t tn_hold_claim(struct tn_pool *pool, const struct tn_lane_ref *l,
+		       uint64_t word)
+{
+	tn_a64 *w = word_at(pool, word);
+	/* HB< word.link */
+	uint64_t ref = tn64_load_acquire(w);
+	struct tn_object obj;
+	bool out = false;
+
+	if (!tn_ref_ok(pool, ref) ||
+	    tn_object_find(pool, tn_ref_off(ref), &obj) < 0)
+		return 0;
+	tn_touch(pool, l->client, obj.page);
+	tn64_store_relaxed(&l->rec->ref, tn_ref_off(ref));
+	tn64_store_relaxed(&l->rec->word, word);
+	tn_lane_begin(l, TN_OP(TN_OP_CLAIM, 0, 0));
+	if (change(obj.tag, TN_TAG_POOL, LINK(l)) == 0) {
+		TN_CRASH("claim.link");
+		out = unlink_word(l, w, ref);
+		TN_CRASH("claim.cleared");
+		change(obj.tag, LINK(l), out ? HELD(l) : TN_TAG_POOL);
+	}
+	tn_lane_commit(l);
+	return out ? ref : 0;
+}
+
+/* After a death */
+
+static void resume_give(struct tn_pool *pool, const struct tn_lane_ref *l,
+			const struct tn_object *obj)
+{
+	uint32_t to = (uint32_t)tn64_load_relaxed(&l->rec->word);
+
+	/* the receiver may have been swept before the tag was stored: then
+	 * it is the dead giver's again, and goes with what else is his */
+	if (!alive(pool, to))
+		change(obj->tag, (uint16_t)(TN_TAG_GIVEN |
+					    (to & TN_CLIENT_ID_MASK)), HELD(l));
+}
+
+int tn_hold_resume(struct tn_pool *pool, const struct tn_lane_ref *l)
+{
+	unsigned kind = TN_OP_KIND(tn64_load_relaxed(&l->rec->op));
+	uint64_t ref = tn64_load_relaxed(&l->rec->ref);
+	uint64_t word = tn64_load_relaxed(&l->rec->word);
+	uint64_t off = ref & ~TN_LANE_LINKED;
+	struct tn_object obj;
+	bool linked;
+
+	if (tn_object_find(pool, off, &obj) < 0) {
+		/* it was gone before the step touched it */
+	} else if (kind == TN_OP_GIVE) {
+		resume_give(pool, l, &obj);
+	} else if (word % 8 || word > pool->geo.data_bytes - 8) {
+		return -EUCLEAN;
+	} else {
+		/* HB< word.link */
+		linked = tn64_load_acquire(word_at(pool, word)) ==
+			 tn_ref_make(pool, off);
+		if (linked || (kind == TN_OP_CLAIM && !(ref & TN_LANE_LINKED)))
+			change(obj.tag, LINK(l), TN_TAG_POOL);
+	}
+	tn_lane_commit(l);
+	return 0;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+/* Objects, by where they start, and who holds them. */
+#include "pool/lane.h"
+
+struct tn_object {
+	tn_a16 *tag;
+	uint64_t page;   /* of its slab or run, the first */
+	uint64_t bytes;  /* usable */
+	uint64_t pages;  /* of a run; 0: a slot */
+	unsigned class;  /* of a slot */
+};
+
+/**
+ * tn_object_find() - what starts at an offset of data
+ *
+ * Return: 0; -EINVAL: nothing does (or nothing any more).
+ */
+int tn_object_find(struct tn_pool *pool, uint64_t off, struct tn_object *ret);
+
+/**
+ * tn_object_release() - make an object free to this client alone (KEPT)
+ * @obj: held by this client or by the pool
+ *
+ * It is then the caller's to return: a slot by tn_slab_return() or into a
+ * magazine, a run by tn_run_drop().
+ *
+ * Return: 0; -EALREADY: it is free; -EPERM: somebody else's.
+ */
+int tn_object_release(struct tn_pool *pool, const struct tn_lane_ref *l,
+		      const struct tn_object *obj);
+
+/* The calls of the same names in tarn/tarn.h; refs already checked, @off
+ * is the object's offset. Return 0, -EINVAL, -EPERM, and what is said there. */
+int tn_hold_give(struct tn_pool *pool, const struct tn_lane_ref *l,
+		 uint64_t off, uint32_t client);
+int tn_hold_take(struct tn_pool *pool, const struct tn_lane_ref *l,
+		 uint64_t off);
+int tn_hold_detach(struct tn_pool *pool, const struct tn_lane_ref *l,
+		   uint64_t off);
+int tn_hold_adopt(struct tn_pool *pool, const struct tn_lane_ref *l,
+		  uint64_t off);
+
+/* @word: an offset in data, 8-byte aligned */
+int tn_hold_publish(struct tn_pool *pool, const struct tn_lane_ref *l,
+		    uint64_t word, uint64_t off);
+
+/** Return: the object's ref, or 0 */
+uint64_t tn_hold_claim(struct tn_pool *pool, const struct tn_lane_ref *l,
+		       uint64_t word);
+
+/**
+ * tn_hold_resume() - end what a dead lane was doing to an object
+ * @l: the dead lane
+ *
+ * Its op must be TN_OP_GIVE, TN_OP_PUBLISH or TN_OP_CLAIM. What it leaves to
+ * the dead client, the sweep frees. Return: 0 or -EUCLEAN.
+ */
+int tn_hold_resume(struct tn_pool *pool, const struct tn_lane_ref *l);

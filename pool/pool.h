@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+/*
+ * A mapped pool, as one process sees it: where each section lies, and the
+ * private copy of what may not be believed twice. tarnd and the clients have
+ * one each. Nothing in here is shared.
+ */
+#include "pool/geometry.h"
+#include "pool/shape.h"
+
+struct tn_pool {
+	/* what the fast paths read, first */
+	uint8_t *data;             /* in tarnd read-only: it looks at words
+	                            * that dead clients linked objects to */
+	struct tn_page *pages;
+	tn_a16 *tags;
+	struct tn_shape *shapes;   /* TN_N_CLASSES, private */
+
+	uint8_t *meta;
+	struct tn_header *header;
+	struct tn_root *roots;
+	struct tn_cache_entry *caches;
+	struct tn_client *clients;
+	tn_a64 *done;              /* [slot * TN_N_LANES + lane] */
+	tn_a8 *fit;
+	tn_a64 *hints;             /* [class * hint_words + area / 64] */
+	struct tn_area *areas;
+	tn_a64 *touched_areas;     /* see tn_touch() in pool/lane.h */
+	tn_a64 *touched_pages;
+	struct tn_geo geo;
+
+	uint64_t mark;
+	uint32_t kind, policy, flags, role;
+};
+
+/**
+ * tn_pool_format() - make zeroed files a pool
+ * @meta: of geo->meta_bytes, zero, mapped writable
+ * @name: checked already
+ * @mark: 16 random bits, not 0: refs carry it
+ *
+ * Writes the header, and claims the pages that the last area lacks.
+ */
+void tn_pool_format(void *meta, const struct tn_geo *geo, const char *name,
+		    uint32_t kind, uint32_t policy, uint32_t flags,
+		    uint64_t mark);
+
+/**
+ * tn_pool_attach() - look at mapped files as a pool
+ * @pool: filled in; pool->shapes must point to TN_N_CLASSES entries
+ * @meta, @data: mapped
+ * @geo: computed here, from what the sender of the files said
+ * @role: TN_PRODUCER, ...: pool/ writes nothing that the role forbids
+ *
+ * Return: 0; -EUCLEAN: no pool, or of another size; -EPROTONOSUPPORT: a
+ *         layout of another major version.
+ */
+int tn_pool_attach(struct tn_pool *pool, void *meta, void *data,
+		   const struct tn_geo *geo, uint32_t role);
+
+static inline uint64_t tn_pool_off(const struct tn_pool *pool, const void *p)
+{ return (uint64_t)((const uint8_t *)p - pool->data); }
+
+/* refs: mark << 48 | offset */
+static inline uint64_t tn_ref_make(const struct tn_pool *pool, uint64_t off)
+{ return pool->mark << 48 | off; }
+static inline bool tn_ref_ok(const struct tn_pool *pool, uint64_t ref)
+{
+	return ref >> 48 == pool->mark &&
+	       (ref & 0xffffffffffffULL) < pool->geo.data_bytes;
+}
+static inline uint64_t tn_ref_off(uint64_t ref)
+{ return ref & 0xffffffffffffULL; }

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a dead client leaves behind.
+ *
+ *   1  lanes    what each lane had under way is ended: runs and slabs half
+ *               made or half given back become free (pool/run.c), objects
+ *               between two holders get one (pool/hold.c)
+ *   2  pages    where the client may have held something, every tag that
+ *               names it is cleared, leases of its are ended, counts and
+ *               hints put right (pool/slab.c), its runs given back
+ *   3  numbers  its lanes' step numbers are put down (pool/row.h), so that
+ *               the slot's next client goes on from there
+ *
+ * Each step looks at what is there and makes it right, so that the whole may
+ * be done again from the start after it was cut short anywhere: a lane's op
+ * is cleared when it is ended; a page is forgotten when it is swept.
+ *
+ * Exit takes the same way as a crash: a client that leaves has its lanes at
+ * rest, and 1 finds nothing to do.
+ *
+ * Who writes: tarnd alone, one recovery of a pool at a time; it acts in 1 as
+ * the dead lane itself, in 2 as a lane of its own.
+ *
+ * What it believes: nothing. Every word is read once and checked against the
+ * geometry; every loop ends by the geometry. What cannot be is -EUCLEAN, and
+ * tarnd poisons the pool.
+ */
+#include "pool/recover.h"
+
+#include <errno.h>
+
+#include "base/assert.h"
+#include "pool/hold.h"
+#include "pool/run.h"
+#include "pool/slab.h"
+
+enum { PHASE_LANES, PHASE_PAGES, PHASE_NUMBERS, PHASE_DONE };
+
+void tn_recover_begin(struct tn_recover *r, struct tn_pool *pool,
+		      void *control, uint32_t client, struct tn_lane_ref self)
+{
+	*r = (struct tn_recover){
+		.pool = pool,
+		.control = control,
+		.self = self,
+		.client = client,
+	};
+	tn64_store_relaxed(&pool->clients[TN_CLIENT_SLOT(client)].state,
+			   TN_CLIENT_DEAD | client);
+	/* before the sweep looks at any tag: see give in pool/hold.c */
+	tn_fence_full();
+}
+
+static struct tn_lane_ref dead_lane(const struct tn_recover *r, uint64_t index)
+{
+	return (struct tn_lane_ref){
+		.control = r->control,
+		.rec = tn_lane_rec(&r->pool->geo, r->control, (uint32_t)index),
+		.client = r->client,
+		.index = (uint32_t)index,
+	};
+}
+
+static int recover_lane(struct tn_recover *r, uint64_t index)
+{
+	struct tn_lane_ref l = dead_lane(r, index);
+
+	switch (TN_OP_KIND(tn64_load_relaxed(&l.rec->op))) {
+	case TN_OP_NONE:
+		return 0;
+	case TN_OP_RUN:
+	case TN_OP_SLAB:
+		return tn_run_resume(r->pool, &l);
+	case TN_OP_GIVE:
+	case TN_OP_PUBLISH:
+	case TN_OP_CLAIM:
+		return tn_hold_resume(r->pool, &l);
+	default:
+		return -EUCLEAN;
+	}
+}
+
+static int recover_run(struct tn_recover *r, uint64_t page)
+{
+	struct tn_pool *pool = r->pool;
+	struct tn_object obj;
+	uint16_t t;
+
+	if (tn_object_find(pool, page << TN_PAGE_SHIFT, &obj) < 0)
+		return -EUCLEAN;
+	/* HB< tag.hand */
+	t = tn16_load_acquire(obj.tag);
+	if (!t || TN_TAG_FORM(t) > TN_TAG_LINK || TN_TAG_CLIENT(t) != r->client)
+		return 0;
+	/* it is ours to drop from here on, whoever of us finds it again */
+	tn16_store_relaxed(obj.tag, (uint16_t)(TN_TAG_KEPT | r->client));
+	r->freed_objects += TN_TAG_FORM(t) != TN_TAG_KEPT;
+	r->freed_bytes += obj.bytes;
+	return tn_run_drop(pool, &r->self, TN_OP_RUN, page, obj.pages);
+}
+
+/* Return: 0 done with the page; 1 later; -EUCLEAN */
+static int recover_page(struct tn_recover *r, uint64_t page)
+{
+	uint64_t word = tn64_load_relaxed(&r->pool->pages[page].word);
+	uint64_t freed = 0;
+	unsigned class = (unsigned)TN_PAGE_ARG(word);
+	int e;
+
+	switch (TN_PAGE_KIND(word)) {
+	case 0:
+		return 0;
+	case TN_PAGE_RUN:
+		return recover_run(r, page);
+	case TN_PAGE_SLAB:
+		if (class >= TN_N_CLASSES)
+			return -EUCLEAN;
+		e = tn_slab_sweep(r->pool, &r->self, page, class, r->client,
+				  &freed);
+		r->freed_objects += freed;
+		r->freed_bytes += freed *
+			tn_shape_bytes(&r->pool->shapes[class]);
+		return e;
+	default:
+		return -EUCLEAN;
+	}
+}
+
+/* One area's touched pages. Return: as recover_page() */
+static int recover_area(struct tn_recover *r, uint64_t area)
+{
+	tn_a64 *words = tn_touched_pages(r->pool, TN_CLIENT_SLOT(r->client),
+					 area);
+	int later = 0, e;
+
+	for (unsigned w = 0; w < TN_AREA_ROWS; w++) {
+		uint64_t bits = tn64_load_relaxed(&words[w]);
+		uint64_t page = area * TN_AREA_PAGES + w * TN_ROW_PAGES;
+
+		for (; bits; bits &= bits - 1) {
+			unsigned i = (unsigned)__builtin_ctzll(bits);
+
+			if (page + i >= r->pool->geo.n_pages)
+				return -EUCLEAN;
+			e = recover_page(r, page + i);
+			if (e < 0)
+				return e;
+			if (e)
+				later = 1;
+			else
+				/* HB> touched; HB< touched */
+				tn64_and_acq_rel(&words[w], ~(1ULL << i));
+		}
+	}
+	return later;
+}
+
+/* Areas from r->at on. Return: 1 the budget is used up; 0 done; -EUCLEAN */
+static int recover_pages(struct tn_recover *r, unsigned budget)
+{
+	tn_a64 *words = tn_touched_areas(r->pool, TN_CLIENT_SLOT(r->client));
+	uint64_t bits, area;
+	int e;
+
+	for (unsigned used = 0; r->at < r->pool->geo.n_areas;) {
+		bits = tn64_load_relaxed(&words[r->at / 64]);
+		bits &= ~0ULL << r->at % 64;
+		if (!bits) {
+			r->at = (r->at | 63) + 1;
+			continue;
+		}
+		if (used >= budget)
+			return 1;
+		area = (r->at & ~63ULL) + (unsigned)__builtin_ctzll(bits);
+		if (area >= r->pool->geo.n_areas)
+			return -EUCLEAN;
+		e = recover_area(r, area);
+		if (e < 0)
+			return e;
+		if (e)
+			r->later = true;
+		else
+			/* HB> touched; HB< touched */
+			tn64_and_acq_rel(&words[area / 64],
+					 ~(1ULL << area % 64));
+		r->at = area + 1;
+		used += 4096; /* about what an area is to look at */
+	}
+	return 0;
+}
+
+static void recover_number(struct tn_recover *r, uint64_t index)
+{
+	struct tn_lane_ref l = dead_lane(r, index);
+
+	if (!tn64_load_relaxed(&l.rec->state))
+		return;
+	tn_lane_end(r->pool, &l);
+	tn64_store_relaxed(&l.rec->state, 0);
+}
+
+static int recover_pages_phase(struct tn_recover *r, unsigned budget)
+{
+	int e = recover_pages(r, budget);
+
+	if (e)
+		return e;
+	r->at = 0;
+	if (r->later) {
+		r->later = false;
+		return TN_RECOVER_LATER;
+	}
+	r->phase = PHASE_NUMBERS;
+	return 1;
+}
+
+int tn_recover_step(struct tn_recover *r, unsigned budget)
+{
+	int e;
+
+	switch (r->phase) {
+	case PHASE_LANES:
+		for (; r->at < tn_lanes_used(r->control); r->at++) {
+			e = recover_lane(r, r->at);
+			if (e < 0)
+				return e;
+		}
+		r->at = 0;
+		r->phase = PHASE_PAGES;
+		return 1;
+	case PHASE_PAGES:
+		return recover_pages_phase(r, budget);
+	case PHASE_NUMBERS:
+		for (r->at = 0; r->at < tn_lanes_used(r->control); r->at++)
+			recover_number(r, r->at);
+		r->phase = PHASE_DONE;
+		return 0;
+	default:
+		return 0;
+	}
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Runs of pages, from one to half the pool.
+ *
+ * A run of n pages at page p covers K rows of the page map (pool/row.h), the
+ * first and the last of them perhaps in part. It is claimed row by row
+ * upwards and released row by row downwards. Every row is a detectable step,
+ * and the lane's record tells how far it came:
+ *
+ *   op        what | n | p      the lane has (some rows of) this run
+ *   progress  dir | row | step
+ *     up,   row < K   rows below are ours; this one is iff the step was done
+ *     up,   row = K   all rows are ours; words and tags may be written
+ *     down, row       rows below are ours; this one is iff the step was NOT
+ *                     done; words and tags are wiped
+ *
+ * Taking goes   up 0 ... up K, then the caller writes page words, slab word
+ *               and tag, then op = 0: the commit.
+ * Dropping goes op with up K (all ours), then words and tag are wiped, then
+ *               down K-1 ... down 0, then op = 0.
+ * So a death means the same in both: what is ours is wiped, if it may have
+ * been written, and released, going on from where the record says. A lane
+ * that loses a race half-way up turns round in the same manner.
+ *
+ * I1  A page whose bit is set is: in a run or slab that its page word (of a
+ *     run: the first page's) names; or named by one live op; or past the
+ *     pool's end.
+ * I2  The words of free pages are 0, and so are all tags of theirs.
+ *
+ * Who writes: page words and slab words, the claimant of the pages.
+ * Orderings: row.map (pool/row.c) hands pages from their releaser to their
+ * claimant with words and tags wiped. A page word is stored before the op
+ * is cleared, and before any ref to the object can be passed on.
+ *
+ * Crash windows:
+ *   C1 op set, no row yet           resume finds step 0 not done: nothing
+ *   C2 between two rows             the rows below are released
+ *   C3 all rows, words half written wiped, released
+ *   C4 tag stored, op not cleared   the same: nobody else saw the object
+ *   C5 dropping, not yet wiped      wiped again, released
+ *   C6 dropping, between two rows   goes on downwards
+ *   C7 all released, op not cleared down 0 was done: nothing is left
+ *
+ * What it does not do: wait, or lock an area. Two lanes that want the same
+ * pages race for the first row they differ in; the loser looks elsewhere.
+ */
+#include "pool/run.h"
+
+#include <errno.h>
+
+#include "pool/fit.h"
+#include "pool/row.h"
+
+/* Row @i of a run, and which of its bits. */
+static uint64_t row_part(uint64_t page, uint64_t n, uint64_t i,
+			 uint64_t *ret_mask)
+{
+	uint64_t row = page / TN_ROW_PAGES + i;
+	uint64_t from = tn_max64(page, row * TN_ROW_PAGES);
+	uint64_t to = tn_min64(page + n, (row + 1) * TN_ROW_PAGES);
+
+	*ret_mask = tn_mask(from % TN_ROW_PAGES, (unsigned)(to - from));
+	return row;
+}
+
+static uint64_t n_rows(uint64_t page, uint64_t n)
+{
+	return (page + n - 1) / TN_ROW_PAGES - page / TN_ROW_PAGES + 1;
+}
+
+/* Up, at @row, with a number that no row has seen: a stamp of an earlier step
+ * must not be taken for one of this run's. */
+static void set_progress(const struct tn_lane_ref *l, uint64_t row)
+{
+	uint64_t last = TN_PROGRESS_STEP(tn64_load_relaxed(&l->rec->progress));
+
+	tn64_store_relaxed(&l->rec->progress, TN_PROGRESS(0, row, last + 1));
+	tn_fence_compiler();
+}
+
+/* Releases rows [0, count), from the top; then the op is over. */
+static int release_rows(struct tn_pool *pool, const struct tn_lane_ref *l,
+			uint64_t page, uint64_t n, uint64_t count)
+{
+	uint64_t row, mask;
+	int r;
+
+	while (count--) {
+		row = row_part(page, n, count, &mask);
+		r = tn_row_release(pool, l, row, mask,
+				   TN_PROGRESS(1, count, 0));
+		if (r < 0)
+			return r;
+		if (row % TN_AREA_ROWS == 0 || count == 0)
+			tn_fit_raise(pool, row * TN_ROW_PAGES +
+				     (unsigned)__builtin_ctzll(mask));
+	}
+	tn_lane_commit(l);
+	return 0;
+}
+
+/* A run's words: the first page's, and of a slab every page's. Not the tags:
+ * a slab's are 0 by then, and a run's is wiped here. */
+static void wipe(struct tn_pool *pool, unsigned kind, uint64_t page, uint64_t n)
+{
+	tn64_store_relaxed(&pool->pages[page].slab, 0);
+	for (uint64_t i = kind == TN_OP_SLAB ? n : 1; i--;)
+		tn64_store_relaxed(&pool->pages[page + i].word, 0);
+	tn16_store_relaxed(&pool->tags[tn_tag_index(page, 0, 0)], TN_TAG_FREE);
+	tn_fence_compiler();
+}
+
+bool tn_run_take_at(struct tn_pool *pool, const struct tn_lane_ref *l,
+		    unsigned kind, uint64_t page, uint64_t n)
+{
+	uint64_t rows = n_rows(page, n), row, mask;
+
+	set_progress(l, 0);
+	tn_lane_begin(l, TN_OP(kind, page, n));
+	TN_CRASH("run.take.begun");
+	for (uint64_t i = 0; i < rows; i++) {
+		row = row_part(page, n, i, &mask);
+		if (!tn_row_claim(pool, l, row, mask, TN_PROGRESS(0, i, 0))) {
+			release_rows(pool, l, page, n, i);
+			return false;
+		}
+	}
+	set_progress(l, rows);
+	tn_fit_claimed(pool, page, n);
+	TN_CRASH("run.take.claimed");
+	return true;
+}
+
+int tn_run_take(struct tn_pool *pool, const struct tn_lane_ref *l,
+		unsigned kind, uint64_t n, unsigned policy, uint64_t *ret_page)
+{
+	uint64_t page;
+
+	if (!n || n > pool->geo.n_pages / 2)
+		return -ENOMEM;
+	/* Each turn that fails means that another lane has got pages. */
+	while (tn_fit_find(pool, n, policy, false, &page) ||
+	       tn_fit_find(pool, n, policy, true, &page)) {
+		if (!tn_run_take_at(pool, l, kind, page, n))
+			continue;
+		*ret_page = page;
+		return 0;
+	}
+	return -ENOMEM;
+}
+
+int tn_run_drop(struct tn_pool *pool, const struct tn_lane_ref *l,
+		unsigned kind, uint64_t page, uint64_t n)
+{
+	uint64_t rows = n_rows(page, n);
+
+	set_progress(l, rows);
+	tn_lane_begin(l, TN_OP(kind, page, n));
+	TN_CRASH("run.drop.begun");
+	wipe(pool, kind, page, n);
+	TN_CRASH("run.drop.wiped");
+	return release_rows(pool, l, page, n, rows);
+}
+
+int tn_run_resume(struct tn_pool *pool, const struct tn_lane_ref *l)
+{
+	uint64_t op = tn64_load_relaxed(&l->rec->op);
+	uint64_t progress = tn64_load_relaxed(&l->rec->progress);
+	uint64_t page = TN_OP_PAGE(op), n = TN_OP_PAGES(op);
+	uint64_t at = TN_PROGRESS_ROW(progress);
+	uint64_t step = TN_PROGRESS_STEP(progress), row, mask;
+	bool down = TN_PROGRESS_DOWN(progress), done;
+
+	if (!n || page >= pool->geo.n_pages || n > pool->geo.n_pages - page ||
+	    at > n_rows(page, n) || (down && at == n_rows(page, n)) ||
+	    (TN_OP_KIND(op) == TN_OP_SLAB && n > 1U << TN_SLAB_ORDER_MAX))
+		return -EUCLEAN;
+	if (!down && at == n_rows(page, n)) {
+		wipe(pool, TN_OP_KIND(op), page, n);
+	} else {
+		row = row_part(page, n, at, &mask);
+		done = tn_row_was_done(pool, l, row, step);
+		/* up and done, or down and not done: this row is ours too */
+		at += done != down;
+	}
+	return release_rows(pool, l, page, n, at);
+}
+
+int tn_run_alloc(struct tn_pool *pool, const struct tn_lane_ref *l, uint64_t n,
+		 unsigned policy, uint64_t *ret_page)
+{
+	uint64_t page;
+	int r;
+
+	r = tn_run_take(pool, l, TN_OP_RUN, n, policy, &page);
+	if (r < 0)
+		return r;
+	tn_touch(pool, l->client, page);
+	tn64_store_relaxed(&pool->pages[page].word, TN_PAGE_RUN | n << 8);
+	tn16_store_relaxed(&pool->tags[tn_tag_index(page, 0, 0)],
+			   (uint16_t)(TN_TAG_HELD | l->client));
+	TN_CRASH("run.alloc.tagged");
+	tn_lane_commit(l);
+	*ret_page = page;
+	return 0;
+}

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Slabs.
+ *
+ *   page words   | SLAB class | SLAB class | SLAB class | SLAB class |
+ *   slab word    | free count | lessee | class | state |
+ *   tags         | 0 | c1 | kept c2 | 0 | POOL | ...      one a slot
+ *
+ * The tags are the truth: who holds a slot, and whether it is free. All else
+ * is there to find free slots fast. A tag changes from 0 only in the hands
+ * of the slab's lessee, and from a client's form only by that client (or,
+ * when it is dead, by tarnd), each time by one plain aligned store. So no
+ * two ever want to change one tag, and there is nothing to retry or repair.
+ *
+ * A *lease* is one compare-and-swap on the slab word. It lasts while a lane
+ * claims a batch of slots for its private magazine, or ends the slab, and no
+ * longer: a lane that is stopped or killed in it keeps others from the free
+ * slots of this one slab, and they take another. A slot goes 0 -> KEPT by
+ * the claim, KEPT -> HELD by an allocation, HELD -> KEPT by a free, KEPT -> 0
+ * when it is returned; the middle two happen in the client alone
+ * (client/magazine.h) and touch nothing but the tag.
+ *
+ * The free count is in the top of the slab word, so that a return, by
+ * anybody, leased or not, is tag = 0 and then one addition.
+ *
+ * I1  count <= number of tags that are 0, but for what a recovery has added
+ *     too much (see tn_slab_sweep); a claim never takes more than the count.
+ *     So the count is never too small for long: whoever returned a slot is
+ *     about to add it, and if he died, the sweep of his slabs counts anew.
+ * I2  A slab ends only under a lease and after a look at every tag. With all
+ *     tags 0 nobody can change one, for lack of a lease or of a slot.
+ * I3  Hints: partial[page] in the area and the class's bit for the area are
+ *     set when a slab is open with count > 0. Whoever makes that true, by
+ *     the store that does it, sets them. Whoever clears one that looks stale
+ *     looks again afterwards.
+ *
+ * Who writes: slab word, by compare-and-swap or addition, anybody; page
+ * words, the maker of the slab, before it can be found; tags, see above.
+ *
+ * Orderings:
+ *   tag.free    the releaser's last look at a slot is before its next owner's
+ *               first: tag = 0 is a release, the claimer's look an acquire
+ *   slab.word   a lessee sees what the last one did; who is told of a slab
+ *               by its word sees its page words
+ *
+ * Crash windows:
+ *   C1 leased, some slots tagged KEPT, count not lowered: the sweep finds
+ *      the lease and the tags, frees these, counts, opens the slab
+ *   C2 tag = 0 stored, count not raised: the sweep counts anew
+ *   C3 count raised from 0, hints not set: the sweep sets them
+ *   C4 a new slab half made, or an old one half ended: pool/run.c; nobody
+ *      else can have found it
+ *
+ * What it does not do: keep an order of slabs by fullness. The hints are
+ * searched from the lowest address, which keeps the live end low.
+ */
+#include "pool/slab.h"
+
+#include <errno.h>
+
+#include "base/assert.h"
+#include "pool/cache.h"
+#include "pool/run.h"
+#include "pool/slabhint.h"
+
+/* Four tags at a look. */
+typedef uint64_t __attribute__((may_alias)) tn_tags4;
+
+static uint64_t look(const tn_a16 *tags)
+{
+	/* HB< tag.free */
+	return __atomic_load_n((const tn_tags4 *)(const void *)tags,
+			       __ATOMIC_ACQUIRE);
+}
+
+/* Is any of the four 0? (The usual trick for a zero byte, on 16 bits.) */
+static bool any_free(uint64_t four)
+{ return (four - 0x0001000100010001) & ~four & 0x8000800080008000; }
+
+static tn_a16 *slot_tag(const struct tn_pool *pool, uint64_t page,
+			const struct tn_shape *s, uint64_t slot)
+{ return &pool->tags[tn_tag_index(page, s->order, slot)]; }
+
+/* The lease */
+
+static bool lease(struct tn_pool *pool, const struct tn_lane_ref *l,
+		  uint64_t page, unsigned class, uint64_t *ret_word)
+{
+	tn_a64 *word = &pool->pages[page].slab;
+	uint64_t w = tn64_load_relaxed(word), leased;
+
+	if (TN_SLAB_STATE(w) != TN_SLAB_OPEN || TN_SLAB_CLASS(w) != class ||
+	    !TN_SLAB_FREE(w))
+		return false;
+	tn_touch(pool, l->client, page);
+	leased = TN_SLAB_WORD(TN_SLAB_LEASED, class, l->client, l->index,
+			      TN_SLAB_FREE(w));
+	/* HB< slab.word */
+	if (!tn64_cas_acquire(word, &w, leased))
+		return false;
+	TN_CRASH("slab.leased");
+	*ret_word = leased;
+	return true;
+}
+
+/* Ends a lease, with @taken slots fewer free and @extra more. Return: the
+ * count then. */
+static unsigned unlease(struct tn_pool *pool, uint64_t page, unsigned class,
+			unsigned taken, unsigned extra)
+{
+	tn_a64 *word = &pool->pages[page].slab;
+	uint64_t w = tn64_load_relaxed(word), open;
+	unsigned count;
+
+	do {
+		count = TN_SLAB_FREE(w) + extra - taken;
+		/* clear first: a return that comes after sets it again */
+		if (!count)
+			tn_hint_clear(pool, page);
+		open = TN_SLAB_WORD(TN_SLAB_OPEN, class, 0, 0, count);
+		/* HB> slab.word */
+	} while (!tn64_cas_release(word, &w, open));
+	TN_CRASH("slab.opened");
+	if (count)
+		tn_hint_set(pool, page, class);
+	return count;
+}
+
+static unsigned count_free(struct tn_pool *pool, uint64_t page,
+			   const struct tn_shape *s)
+{
+	unsigned f = 0;
+
+	for (unsigned i = 0; i < s->slots; i++)
+		/* HB< tag.free */
+		f += !tn16_load_acquire(slot_tag(pool, page, s, i));
+	return f;
+}
+
+/* Ends a slab that we have leased, and that is empty. */
+static int end_leased(struct tn_pool *pool, const struct tn_lane_ref *l,
+		      uint64_t page, const struct tn_shape *s)
+{
+	tn_hint_clear(pool, page);
+	return tn_run_drop(pool, l, TN_OP_SLAB, page, 1ULL << s->order);
+}
+
+/* The count says that a slab is empty: look, and end it if it is. */
+static int end_if_empty(struct tn_pool *pool, const struct tn_lane_ref *l,
+			uint64_t page, unsigned class, const struct tn_shape *s)
+{
+	unsigned count, f, too_many;
+	uint64_t w;
+
+	while (lease(pool, l, page, class, &w)) {
+		count = TN_SLAB_FREE(w);
+		f = count < s->slots ? count : count_free(pool, page, s);
+		if (f == s->slots)
+			return end_leased(pool, l, page, s);
+		/* a recovery had counted too many (I1) */
+		too_many = count > f ? count - f : 0;
+		/* once more if the last slot came back during the lease */
+		if (unlease(pool, page, class, too_many, 0) < s->slots)
+			break;
+	}
+	return 0;
+}
+
+/* Claiming */
+
+/* Claims up to @want free slots of a slab that we have leased. */
+static unsigned claim_slots(struct tn_pool *pool, const struct tn_lane_ref *l,
+			    uint64_t page, const struct tn_shape *s,
+			    uint32_t *from, struct tn_slot *out, unsigned want)
+{
+	uint16_t kept = (uint16_t)(TN_TAG_KEPT | l->client);
+	uint8_t *base = pool->data + (page << TN_PAGE_SHIFT);
+	uint32_t bytes = tn_shape_bytes(s), at = *from & ~3U;
+	unsigned got = 0;
+
+	if (at >= s->slots)
+		at = 0;
+	for (unsigned seen = 0; seen < s->slots && got < want; seen += 4) {
+		tn_a16 *tags = slot_tag(pool, page, s, at);
+		uint64_t four = look(tags);
+
+		for (unsigned i = 0; any_free(four) && i < 4; i++) {
+			if (at + i >= s->slots || got == want)
+				break;
+			if (four >> 16 * i & 0xffff)
+				continue;
+			tn16_store_relaxed(&tags[i], kept);
+			out[got].p = base + (uint64_t)(at + i) * bytes;
+			out[got++].tag = &tags[i];
+		}
+		if (got < want)
+			at = at + 4 < s->slots ? at + 4 : 0;
+	}
+	*from = at;
+	return got;
+}
+
+/* So that they come out in ascending order when taken from the end. */
+static void turn_round(struct tn_slot *slots, unsigned n)
+{
+	for (unsigned i = 0; i < n / 2; i++) {
+		struct tn_slot t = slots[i];
+
+		slots[i] = slots[n - 1 - i];
+		slots[n - 1 - i] = t;
+	}
+}
+
+static unsigned claim_leased(struct tn_pool *pool, const struct tn_lane_ref *l,
+			     uint64_t page, unsigned class,
+			     const struct tn_shape *s, uint64_t w,
+			     struct tn_slab_cursor *cursor,
+			     struct tn_slot *out, unsigned want)
+{
+	unsigned count = TN_SLAB_FREE(w), got;
+
+	if (cursor->page_plus_1 != page + 1) {
+		cursor->page_plus_1 = (uint32_t)page + 1;
+		cursor->slot = 0;
+	}
+	if (want > count)
+		want = count;
+	got = claim_slots(pool, l, page, s, &cursor->slot, out, want);
+	TN_CRASH("slab.claimed");
+	/* fewer than the count says: a recovery had counted too many (I1) */
+	unlease(pool, page, class, got < want ? count : got, 0);
+	turn_round(out, got);
+	return got;
+}
+
+/* A new slab, leased. */
+static int make_slab(struct tn_pool *pool, const struct tn_lane_ref *l,
+		     unsigned class, const struct tn_shape *s,
+		     uint64_t *ret_page, uint64_t *ret_word)
+{
+	uint64_t n = 1ULL << s->order, page, w;
+	int r;
+
+	r = tn_run_take(pool, l, TN_OP_SLAB, n, pool->policy, &page);
+	if (r < 0)
+		return r;
+	tn_touch(pool, l->client, page);
+	for (uint64_t i = 0; i < n; i++)
+		tn64_store_relaxed(&pool->pages[page + i].word,
+				   TN_PAGE_SLAB | (uint64_t)class << 8);
+	w = TN_SLAB_WORD(TN_SLAB_LEASED, class, l->client, l->index, s->slots);
+	/* HB> slab.word */
+	tn64_store_release(&pool->pages[page].slab, w);
+	TN_CRASH("slab.made");
+	tn_lane_commit(l);
+	*ret_page = page;
+	*ret_word = w;
+	return 0;
+}
+
+/* Leases some slab of the class that has free slots: the last one, one that
+ * the hints name, a new one, and before giving up one that no hint named. */
+static int lease_any(struct tn_pool *pool, const struct tn_lane_ref *l,
+		     unsigned class, const struct tn_shape *s,
+		     const struct tn_slab_cursor *cursor, uint64_t *ret_page,
+		     uint64_t *ret_word)
+{
+	struct tn_hint_walk walk;
+	uint64_t page;
+
+	if (cursor->page_plus_1) {
+		*ret_page = cursor->page_plus_1 - 1;
+		if (lease(pool, l, *ret_page, class, ret_word))
+			return 0;
+	}
+	for (tn_hint_walk_begin(&walk, class, false);
+	     tn_hint_walk_next(pool, &walk, &page);) {
+		*ret_page = page;
+		if (lease(pool, l, page, class, ret_word))
+			return 0;
+	}
+	if (make_slab(pool, l, class, s, ret_page, ret_word) == 0)
+		return 0;
+	for (tn_hint_walk_begin(&walk, class, true);
+	     tn_hint_walk_next(pool, &walk, &page);) {
+		*ret_page = page;
+		if (lease(pool, l, page, class, ret_word))
+			return 0;
+	}
+	return -ENOMEM;
+}
+
+unsigned tn_slab_claim(struct tn_pool *pool, const struct tn_lane_ref *l,
+		       unsigned class, struct tn_slab_cursor *cursor,
+		       struct tn_slot *out, unsigned want)
+{
+	const struct tn_shape *s = tn_cache_shape(pool, class);
+	struct tn_slab_cursor was = *cursor;
+	uint64_t page, w;
+	unsigned got = 0;
+
+	if (!s)
+		return 0;
+	/* A slab whose count was wrong gives none, and is right afterwards. */
+	while (!got) {
+		if (lease_any(pool, l, class, s, cursor, &page, &w) < 0)
+			return 0;
+		got = claim_leased(pool, l, page, class, s, w, cursor, out,
+				   want);
+	}
+	if (was.page_plus_1 && was.page_plus_1 != cursor->page_plus_1)
+		tn_slab_retire(pool, l, class, &was);
+	return got;
+}
+
+/* Returning */
+
+int tn_slab_retire(struct tn_pool *pool, const struct tn_lane_ref *l,
+		   unsigned class, const struct tn_slab_cursor *cursor)
+{
+	const struct tn_shape *s = tn_cache_shape(pool, class);
+	uint64_t w, page = cursor->page_plus_1 - 1ULL;
+
+	if (!cursor->page_plus_1 || !s)
+		return 0;
+	w = tn64_load_relaxed(&pool->pages[page].slab);
+	if (TN_SLAB_STATE(w) != TN_SLAB_OPEN || TN_SLAB_CLASS(w) != class ||
+	    TN_SLAB_FREE(w) < s->slots)
+		return 0;
+	return end_if_empty(pool, l, page, class, s);
+}
+
+/* @n slots of one slab have had their tags cleared: count them. */
+static int count_returned(struct tn_pool *pool, const struct tn_lane_ref *l,
+			  uint64_t page, unsigned class,
+			  const struct tn_shape *s, unsigned n, bool keep)
+{
+	uint64_t w;
+
+	TN_CRASH("slab.return.cleared");
+	/* HB> slab.word; HB< slab.word */
+	w = tn64_add_acq_rel(&pool->pages[page].slab, n * TN_SLAB_ONE_FREE);
+	TN_CRASH("slab.return.counted");
+	if (TN_SLAB_STATE(w) != TN_SLAB_OPEN)
+		return 0; /* the lessee will see to it */
+	if (!TN_SLAB_FREE(w))
+		tn_hint_set(pool, page, class);
+	if (TN_SLAB_FREE(w) + n >= s->slots && !keep)
+		return end_if_empty(pool, l, page, class, s);
+	return 0;
+}
+
+int tn_slab_return(struct tn_pool *pool, const struct tn_lane_ref *l,
+		   unsigned class, const struct tn_slot *slots, unsigned n,
+		   const struct tn_slab_cursor *keep)
+{
+	const struct tn_shape *s = &pool->shapes[class];
+	uint64_t page = 0, next;
+	unsigned run = 0;
+	int r;
+
+	for (unsigned i = 0; i < n; i++) {
+		next = tn_pool_off(pool, slots[i].p) >> TN_PAGE_SHIFT;
+		next &= ~0ULL << s->order;
+		if (run && next != page) {
+			r = count_returned(pool, l, page, class, s, run,
+					   keep->page_plus_1 == page + 1);
+			if (r < 0)
+				return r;
+			run = 0;
+		}
+		page = next;
+		run++;
+		/* HB> tag.free */
+		tn16_store_release(slots[i].tag, TN_TAG_FREE);
+	}
+	return !run ? 0 : count_returned(pool, l, page, class, s, run,
+					 keep->page_plus_1 == page + 1);
+}
+
+/* After a death */
+
+/* A lease of the dead's, or of an earlier tarnd's, is taken over. */
+static bool lease_for_sweep(struct tn_pool *pool, const struct tn_lane_ref *l,
+			    uint64_t page, unsigned class, uint32_t dead,
+			    uint64_t *ret_word)
+{
+	tn_a64 *word = &pool->pages[page].slab;
+	uint64_t w = tn64_load_relaxed(word), leased;
+
+	do {
+		/* being made or ended by a living client, or another by now */
+		if (TN_SLAB_STATE(w) == TN_SLAB_NONE ||
+		    TN_SLAB_CLASS(w) != class)
+			return false;
+		if (TN_SLAB_STATE(w) == TN_SLAB_LEASED &&
+		    TN_SLAB_CLIENT(w) != dead && TN_SLAB_CLIENT(w) != l->client)
+			return false;
+		leased = TN_SLAB_WORD(TN_SLAB_LEASED, class, l->client,
+				      l->index, TN_SLAB_FREE(w));
+		/* HB< slab.word */
+	} while (!tn64_cas_acquire(word, &w, leased));
+	*ret_word = leased;
+	return true;
+}
+
+/*
+ * Counts anew: @f tags were 0 in one look, during which others may have
+ * returned slots and added them. What they added is in the look, or is not:
+ * so it is added, and may be counted twice. Too much is found out by the
+ * next claim that goes all round (I1); too little would be lost.
+ */
+static unsigned open_counted(struct tn_pool *pool, uint64_t page,
+			     unsigned class, const struct tn_shape *s,
+			     uint64_t leased, unsigned f)
+{
+	uint64_t w = tn64_load_relaxed(&pool->pages[page].slab);
+	unsigned since = TN_SLAB_FREE(w) - TN_SLAB_FREE(leased);
+	unsigned count = f + since < s->slots ? f + since : s->slots;
+
+	return unlease(pool, page, class, TN_SLAB_FREE(w), count);
+}
+
+int tn_slab_sweep(struct tn_pool *pool, const struct tn_lane_ref *l,
+		  uint64_t page, unsigned class, uint32_t dead,
+		  uint64_t *ret_freed)
+{
+	const struct tn_shape *s = tn_cache_shape(pool, class);
+	unsigned f = 0;
+	uint64_t leased;
+
+	if (!s || page & ((1ULL << s->order) - 1))
+		return -EUCLEAN;
+	if (!lease_for_sweep(pool, l, page, class, dead, &leased))
+		return 1;
+	for (unsigned i = 0; i < s->slots; i++) {
+		tn_a16 *tag = slot_tag(pool, page, s, i);
+		/* HB< tag.free */
+		uint16_t t = tn16_load_acquire(tag);
+
+		if (t && TN_TAG_FORM(t) <= TN_TAG_LINK &&
+		    TN_TAG_CLIENT(t) == dead) {
+			*ret_freed += TN_TAG_FORM(t) != TN_TAG_KEPT;
+			/* HB> tag.free */
+			tn16_store_release(tag, TN_TAG_FREE);
+			t = 0;
+		}
+		f += !t;
+	}
+	TN_CRASH("slab.swept");
+	if (f == s->slots)
+		return end_leased(pool, l, page, s);
+	if (open_counted(pool, page, class, s, leased, f) >= s->slots)
+		return end_if_empty(pool, l, page, class, s);
+	return 0;
+}

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+/*
+ * What lies in the shared files: byte tables, nothing else.
+ *
+ * A pool is two memfds. `data` is nothing but pages for objects. `meta` is
+ * all that the allocator knows about them, in the sections below; all zero
+ * but for the header is a valid, empty pool. Each client has a third file,
+ * `control`, that only it and tarnd map.
+ *
+ *   meta:     header | roots | caches | clients | done | fit | hints |
+ *             areas | pages | tags | areas touched | pages touched
+ *   control:  header | lanes
+ *
+ * Where each section begins follows from the pool's size alone
+ * (pool/geometry.h); the header repeats nothing of it.
+ *
+ *   page   4 KiB of data
+ *   area   512 pages, 2 MiB; the last one of a pool may be cut short
+ *   row    64 pages of an area; a word of the page map
+ *   run    pages claimed together
+ *   slab   a run cut into slots, for objects of one size class or cache
+ *   tag    16 bits that say who holds a slot or a run
+ *
+ * The truth is in rows, page words, slab words and tags. Everything called a
+ * hint here may be wrong at any time and costs only time when it is.
+ */
+#include "base/atomic.h"
+#include "proto/abi.h"
+
+#define TN_MAGIC 0x6c6f6f706e726174ULL          /* "tarnpool" */
+#define TN_CONTROL_MAGIC 0x6c7274636e726174ULL  /* "tarnctrl" */
+#define TN_LAYOUT_MAJOR 1 /* differs: refuse */
+#define TN_LAYOUT_MINOR 0 /* newer: fine */
+
+#define TN_PAGE_SHIFT 12
+#define TN_PAGE_BYTES ((uint64_t)1 << TN_PAGE_SHIFT)
+#define TN_ROW_PAGES 64U
+#define TN_AREA_ROWS 8U
+#define TN_AREA_PAGES 512U
+#define TN_AREA_SHIFT 9 /* pages to areas */
+#define TN_AREA_BYTES ((uint64_t)TN_AREA_PAGES << TN_PAGE_SHIFT)
+#define TN_AREA_ORDER 9U
+
+#define TN_NAME_BYTES 40U
+#define TN_POOL_BYTES_MIN ((uint64_t)1 << 20)
+#define TN_POOL_BYTES_MAX ((uint64_t)1 << 40)
+
+#define TN_N_ROOTS 512U
+#define TN_N_CACHES 256U
+#define TN_N_CLIENTS 1024U /* slots; 0 is nobody, the last is tarnd */
+#define TN_DAEMON_SLOT 1023U
+#define TN_N_LANES 1024U   /* of one client */
+
+enum tn_kind { TN_KIND_SLAB = 1, TN_KIND_BUDDY = 2 };
+enum tn_policy { TN_FIRST_FIT = 1, TN_BEST_FIT = 2, TN_WORST_FIT = 3 };
+enum tn_role { TN_PRODUCER = 1, TN_CONSUMER = 2, TN_OBSERVER = 3 };
+#define TN_POOL_ABORT_ON_MISUSE (1U << 0)
+#define TN_POOL_FLAGS_KNOWN (TN_POOL_ABORT_ON_MISUSE)
+
+/*
+ * Header of meta, one page.
+ *
+ * off size field        written by             read by
+ *   0    8 magic        tarnd, once            all, at attach
+ *   8    2 major        tarnd, once            all, at attach
+ *  10    2 minor        tarnd, once            all, at attach
+ *  12    4 kind         tarnd, once            all, at attach
+ *  16    4 policy       tarnd, once            all, at attach
+ *  20    4 flags        tarnd, once            all, at attach
+ *  24    8 data_bytes   tarnd, once            all, at attach
+ *  32    8 mark         tarnd, once            all, at attach: refs carry it
+ *  40    8 poison       tarnd                  clients, on their slow paths
+ *  48   40 name         tarnd, once            people
+ *  88   40 reserved     zero                   nobody
+ */
+struct tn_header {
+	uint64_t magic;
+	uint16_t major;
+	uint16_t minor;
+	uint32_t kind;
+	uint32_t policy;
+	uint32_t flags;
+	uint64_t data_bytes;
+	uint64_t mark;
+	tn_a64 poison;
+	char name[TN_NAME_BYTES];
+	uint8_t reserved[40];
+};
+TN_FIELD(tn_header, 0, 8, magic);
+TN_FIELD(tn_header, 8, 2, major);
+TN_FIELD(tn_header, 10, 2, minor);
+TN_FIELD(tn_header, 12, 4, kind);
+TN_FIELD(tn_header, 16, 4, policy);
+TN_FIELD(tn_header, 20, 4, flags);
+TN_FIELD(tn_header, 24, 8, data_bytes);
+TN_FIELD(tn_header, 32, 8, mark);
+TN_FIELD(tn_header, 40, 8, poison);
+TN_FIELD(tn_header, 48, 40, name);
+TN_SIZE(tn_header, 128);
+
+/*
+ * A named root. The key is the name's hash: one compare-and-swap makes the
+ * entry, one store sets it. An entry once made keeps its key.
+ *
+ *   0    8 key          its maker, 0 to hash    all
+ *   8    8 ref          any producer            all
+ *  16   40 name         its maker               people
+ */
+struct tn_root {
+	tn_a64 key;
+	tn_a64 ref;
+	char name[TN_NAME_BYTES];
+	uint8_t reserved[8];
+};
+TN_FIELD(tn_root, 0, 8, key);
+TN_FIELD(tn_root, 8, 8, ref);
+TN_FIELD(tn_root, 16, 40, name);
+TN_SIZE(tn_root, 64);
+
+/*
+ * A named cache; entry i is class TN_CLASS_CACHE + i. Made as a root is; the
+ * shape (object bytes in the low 32 bits, alignment in the high ones) is
+ * stored by compare-and-swap from 0, by whoever comes first.
+ *
+ *   0    8 key          its maker, 0 to hash    all
+ *   8    8 shape        any opener, once        all
+ *  16   40 name         its maker               people
+ */
+struct tn_cache_entry {
+	tn_a64 key;
+	tn_a64 shape;
+	char name[TN_NAME_BYTES];
+	uint8_t reserved[8];
+};
+TN_FIELD(tn_cache_entry, 0, 8, key);
+TN_FIELD(tn_cache_entry, 8, 8, shape);
+TN_FIELD(tn_cache_entry, 16, 40, name);
+TN_SIZE(tn_cache_entry, 64);
+
+/*
+ * A client's slot: who is attached, for give and for statistics. A client id
+ * is slot + 1024 * round, so that a slot's next client has another id.
+ *
+ *   0    8 state        tarnd: 0, or TN_CLIENT_* | id    all
+ *   8    8 pid_uid      tarnd: pid << 32 | uid           people
+ */
+struct tn_client {
+	tn_a64 state;
+	tn_a64 pid_uid;
+	uint8_t reserved[48];
+};
+TN_FIELD(tn_client, 0, 8, state);
+TN_FIELD(tn_client, 8, 8, pid_uid);
+TN_SIZE(tn_client, 64);
+
+#define TN_CLIENT_ID_BITS 13
+#define TN_CLIENT_ID_MASK ((1U << TN_CLIENT_ID_BITS) - 1)
+#define TN_CLIENT_SLOT(id) ((id) & (TN_N_CLIENTS - 1))
+#define TN_CLIENT_ALIVE (1ULL << 32)
+#define TN_CLIENT_DEAD (2ULL << 32) /* recovery is at work */
+
+/*
+ * A row of the page map: bit i is page i of the row, 1 = claimed; pages past
+ * the pool's end are claimed for ever. The stamp says whose step made the
+ * row what it is, so that a death right after the compare-and-swap can be
+ * told from a death right before it (pool/row.h).
+ *
+ *   0    8 map.lo       claimants, by 16-byte compare-and-swap
+ *   8    8 map.hi       the same: TN_STAMP(slot, lane, step)
+ */
+#define TN_STEP_BITS 41
+#define TN_STEP_MASK ((1ULL << TN_STEP_BITS) - 1)
+#define TN_STAMP(slot, lane, step) \
+	((uint64_t)(slot) << 54 | (uint64_t)(lane) << 44 | (step))
+#define TN_STAMP_SLOT(stamp) ((unsigned)((stamp) >> 54))
+#define TN_STAMP_LANE(stamp) ((unsigned)((stamp) >> 44) & (TN_N_LANES - 1))
+
+/*
+ * An area.
+ *
+ *   0  128 row[8]       claimants
+ * 128   64 partial[8]   hint: bit p is set if a slab with a free slot, in no
+ *                       lane's lease, starts at page p
+ * 192   64 reserved     zero
+ */
+struct tn_area {
+	tn_a128 row[TN_AREA_ROWS];
+	tn_a64 partial[TN_AREA_ROWS];
+	uint8_t reserved[64];
+};
+TN_FIELD(tn_area, 0, 128, row);
+TN_FIELD(tn_area, 128, 64, partial);
+TN_SIZE(tn_area, 256);
+
+/*
+ * A page.
+ *
+ *   0    8 word         the claimant of the page: what it is (TN_PAGE_*)
+ *   8    8 slab         of a slab's first page: the slab word
+ *
+ * word:  0                            free, or inside a run, or being claimed
+ *        TN_PAGE_RUN  | pages << 8    first page of a run
+ *        TN_PAGE_SLAB | class << 8    every page of a slab
+ *
+ * slab:  free slots : 16 | 14 unused | lane : 10 | client : 13 | class : 9 |
+ *        state : 2
+ *        The count is in the top bits, so that adding to it touches nothing
+ *        else. It is never below the number of slots whose tag is 0 but for
+ *        frees that have stored the tag and not yet added here.
+ */
+struct tn_page {
+	tn_a64 word;
+	tn_a64 slab;
+};
+TN_FIELD(tn_page, 0, 8, word);
+TN_FIELD(tn_page, 8, 8, slab);
+TN_SIZE(tn_page, 16);
+
+#define TN_PAGE_KIND(word) ((unsigned)((word) & 0xff))
+#define TN_PAGE_RUN 1U
+#define TN_PAGE_SLAB 2U
+#define TN_PAGE_ARG(word) ((word) >> 8)
+
+#define TN_SLAB_NONE 0ULL   /* no slab starts here */
+#define TN_SLAB_OPEN 1ULL   /* may be leased, if it has free slots */
+#define TN_SLAB_LEASED 2ULL /* one lane may claim slots, or end the slab */
+#define TN_SLAB_STATE(w) ((w) & 3)
+#define TN_SLAB_CLASS(w) ((unsigned)((w) >> 2) & 511)
+#define TN_SLAB_CLIENT(w) ((unsigned)((w) >> 11) & TN_CLIENT_ID_MASK)
+#define TN_SLAB_LANE(w) ((unsigned)((w) >> 24) & (TN_N_LANES - 1))
+#define TN_SLAB_FREE(w) ((unsigned)((w) >> 48))
+#define TN_SLAB_ONE_FREE (1ULL << 48)
+#define TN_SLAB_WORD(state, class, client, lane, free) \
+	((uint64_t)(state) | (uint64_t)(class) << 2 | \
+	 (uint64_t)(client) << 11 | (uint64_t)(lane) << 24 | \
+	 (uint64_t)(free) << 48)
+
+#define TN_CLASS_CACHE 72U /* the first class that is a named cache */
+#define TN_N_CLASSES (TN_CLASS_CACHE + TN_N_CACHES)
+
+/*
+ * A tag: 3 bits of form, 13 of client id.
+ *
+ *   0                 free
+ *   TN_TAG_HELD  | c  client c holds it
+ *   TN_TAG_KEPT  | c  free to client c alone: one of its threads keeps it
+ *   TN_TAG_GIVEN | c  client c holds it once it takes it
+ *   TN_TAG_LINK  | c  client c is linking it into a word, or out of one
+ *   TN_TAG_POOL       the pool holds it
+ *
+ * Tag t of slot s: see tn_tag_index() in pool/geometry.h. The tags of an
+ * area are 32 bands of 8 KiB; in each band every page has 8 tags. A slab of
+ * n pages has n * 8 tags side by side in band 0, then as many in band 1, and
+ * so on: dense, whatever the object size, and no two slabs of four pages or
+ * more share a cache line. A run's tag is the first of its first page.
+ */
+#define TN_TAG_FREE 0U
+#define TN_TAG_FORM(tag) ((tag) & 0xe000U)
+#define TN_TAG_CLIENT(tag) ((tag) & TN_CLIENT_ID_MASK)
+#define TN_TAG_HELD 0x0000U
+#define TN_TAG_KEPT 0x2000U
+#define TN_TAG_GIVEN 0x4000U
+#define TN_TAG_LINK 0x6000U
+#define TN_TAG_POOL 0xe001U
+
+#define TN_BAND_TAGS_SHIFT 3                 /* tags of a page in one band */
+#define TN_BAND_SHIFT 12                     /* tags of an area in one band */
+#define TN_AREA_TAGS_SHIFT 17                /* tags of an area */
+
+/* A fit hint, a byte an area. 0: nothing there is claimed, but for claims under
+ * way (pool/fit.c). Else a guess: no free block there is of more than order
+ * 9 - fit; TN_FIT_FULL: none at all. */
+#define TN_FIT_FULL 10U
+
+/*
+ * Header of control, one page.
+ *
+ *   0    8 magic        tarnd, once
+ *   8    2 major        tarnd, once
+ *  10    2 minor        tarnd, once
+ *  12    4 client       tarnd, once: the client id
+ *  16    8 data_bytes   tarnd, once
+ *  24    8 mark         tarnd, once: of the pool
+ *  32    8 lanes        the client: no lane of this number or above was ever
+ *                       in use; only grows
+ */
+struct tn_control {
+	uint64_t magic;
+	uint16_t major;
+	uint16_t minor;
+	uint32_t client;
+	uint64_t data_bytes;
+	uint64_t mark;
+	tn_a64 lanes;
+	uint8_t reserved[24];
+};
+TN_FIELD(tn_control, 0, 8, magic);
+TN_FIELD(tn_control, 12, 4, client);
+TN_FIELD(tn_control, 16, 8, data_bytes);
+TN_FIELD(tn_control, 24, 8, mark);
+TN_FIELD(tn_control, 32, 8, lanes);
+TN_SIZE(tn_control, 64);
+
+/*
+ * Areas touched, pages touched: for each client slot a bit an area and a bit
+ * a page, set where the client may hold something (pool/lane.h).
+ *
+ * A lane: one thread of the client. Written by that thread alone, read by
+ * whoever recovers the client after its death.
+ *
+ *   0    8 state        0 unused; else TN_LANE_BUSY | thread id
+ *   8    8 op           0, or what is under way: TN_OP_*
+ *  16    8 progress     of a run's rows, and the number of the last step
+ *  24    8 ref          of a publish, claim or give: the object's place,
+ *                       and TN_LANE_LINKED: the claim has seen the word
+ *  32    8 word         of a publish or claim: the word's place in data;
+ *                       of a give: the receiver's id
+ */
+struct tn_lane {
+	tn_a64 state;
+	tn_a64 op;
+	tn_a64 progress;
+	tn_a64 ref;
+	tn_a64 word;
+	uint8_t reserved[24];
+};
+TN_FIELD(tn_lane, 0, 8, state);
+TN_FIELD(tn_lane, 8, 8, op);
+TN_FIELD(tn_lane, 16, 8, progress);
+TN_FIELD(tn_lane, 24, 8, ref);
+TN_FIELD(tn_lane, 32, 8, word);
+TN_SIZE(tn_lane, 64);
+
+#define TN_LANE_BUSY (1ULL << 63)
+#define TN_LANE_LINKED (1ULL << 63)
+
+/* op: kind : 8 | pages : 28 | first page : 28 */
+#define TN_OP_NONE 0U
+#define TN_OP_RUN 1U     /* the lane has (some rows of) these pages: a run */
+#define TN_OP_SLAB 2U    /* the same, a slab's */
+#define TN_OP_PUBLISH 3U /* .ref goes into .word */
+#define TN_OP_CLAIM 4U   /* .ref comes out of .word */
+#define TN_OP_GIVE 5U    /* .ref goes to client .word */
+#define TN_OP(kind, page, pages) \
+	((uint64_t)(kind) << 56 | (uint64_t)(pages) << 28 | (uint64_t)(page))
+#define TN_OP_KIND(op) ((unsigned)((op) >> 56))
+#define TN_OP_PAGES(op) ((op) >> 28 & 0xfffffff)
+#define TN_OP_PAGE(op) ((op) & 0xfffffff)
+
+/* progress: downward : 1 | row : 22 (of the run) | step : 41 */
+#define TN_PROGRESS(down, row, step) \
+	((uint64_t)(down) << 63 | (uint64_t)(row) << TN_STEP_BITS | (step))
+#define TN_PROGRESS_DOWN(p) ((p) >> 63)
+#define TN_PROGRESS_ROW(p) ((p) >> TN_STEP_BITS & 0x3fffff)
+#define TN_PROGRESS_STEP(p) ((p) & TN_STEP_MASK)

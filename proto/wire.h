@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+/*
+ * The conversation between a client and tarnd: SOCK_SEQPACKET, one message a
+ * packet, little-endian, every field at its natural alignment, reserved
+ * fields zero. proto/README.md tells who may say what when.
+ *
+ * A request is a header and the body of its op, exactly; a reply has the
+ * same op and id, a status, and a body only if the status is 0. Anything
+ * malformed gets a reply with a negative status if the header could be read,
+ * and the connection is closed if it could not.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "proto/abi.h"
+#include "proto/layout.h"
+
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+	      "the wire is little-endian, and so must this machine be");
+
+#define TN_WIRE_MAGIC 0x6e726174U /* "tarn" */
+#define TN_WIRE_VERSION 1
+#define TN_WIRE_MIN_VERSION 1
+#define TN_MSG_MAX 4096U  /* bytes of the longest message, either way */
+#define TN_MSG_FDS_MAX 3U /* descriptors of a reply */
+
+enum tn_op {
+	TN_MSG_HELLO = 1,     /* first, once */
+	TN_MSG_PING = 2,
+	TN_MSG_CREATE = 3,
+	TN_MSG_DESTROY = 4,
+	TN_MSG_STAT = 5,
+	TN_MSG_LIST = 6,
+	TN_MSG_OPEN = 7,      /* reply carries meta, data and control */
+	TN_MSG_LEAVE = 8,
+	TN_MSG_N_OPS
+};
+
+/*   0    4 magic      TN_WIRE_MAGIC
+ *   4    2 op         enum tn_op
+ *   6    2 reserved   0
+ *   8    4 bytes      of the whole message; equal to the packet's
+ *  12    4 id         the client's choice; the reply repeats it
+ *  16    4 status     0 in a request; 0 or -errno in a reply
+ *  20    4 n_fds      descriptors that come with it                        */
+struct tn_msg {
+	uint32_t magic;
+	uint16_t op;
+	uint16_t reserved;
+	uint32_t bytes;
+	uint32_t id;
+	int32_t status;
+	uint32_t n_fds;
+};
+TN_FIELD(tn_msg, 4, 2, op);
+TN_FIELD(tn_msg, 8, 4, bytes);
+TN_FIELD(tn_msg, 12, 4, id);
+TN_FIELD(tn_msg, 16, 4, status);
+TN_FIELD(tn_msg, 20, 4, n_fds);
+TN_SIZE(tn_msg, 24);
+
+struct tn_hello {              /* client: versions it speaks */
+	uint16_t min_version;
+	uint16_t max_version;
+	uint32_t features;     /* wanted; none are known yet */
+	uint64_t reserved[2];
+};
+TN_SIZE(tn_hello, 24);
+
+struct tn_hello_reply {
+	uint16_t version;      /* the one to speak */
+	uint16_t layout_major; /* of the pools */
+	uint32_t features;     /* granted */
+	uint64_t reserved[2];
+};
+TN_SIZE(tn_hello_reply, 24);
+
+struct tn_create {
+	char name[TN_NAME_BYTES];
+	uint64_t bytes;
+	uint32_t kind;
+	uint32_t policy;
+	uint32_t flags;
+	uint32_t mode;
+	uint32_t gid;          /* ~0: the caller's */
+	uint32_t reserved;
+};
+TN_FIELD(tn_create, 40, 8, bytes);
+TN_SIZE(tn_create, 72);
+
+struct tn_by_name {            /* DESTROY, STAT; LIST: names after this one */
+	char name[TN_NAME_BYTES];
+};
+TN_SIZE(tn_by_name, 40);
+
+/* .flags: TN_POOL_*, and what tarnd has found since */
+#define TN_INFO_POISONED (1U << 31) /* recovery found it contradicting itself */
+
+struct tn_info {
+	char name[TN_NAME_BYTES];
+	uint64_t bytes;
+	uint64_t data_resident; /* bytes of memory */
+	uint64_t meta_resident;
+	uint32_t kind;
+	uint32_t policy;
+	uint32_t flags;
+	uint32_t mode;
+	uint32_t uid;
+	uint32_t gid;
+	uint32_t n_clients;
+	uint32_t reserved;
+};
+TN_FIELD(tn_info, 40, 8, bytes);
+TN_FIELD(tn_info, 64, 4, kind);
+TN_SIZE(tn_info, 96);
+
+#define TN_LIST_MAX 32U /* entries in one reply */
+struct tn_list_reply {
+	uint32_t n;            /* entries that follow, by name */
+	uint32_t more;         /* 1: ask again after the last one */
+	struct tn_info info[]; /* n of them */
+};
+TN_SIZE(tn_list_reply, 8);
+
+struct tn_open {
+	char name[TN_NAME_BYTES];
+	uint32_t role;
+	uint32_t reserved;
+};
+TN_SIZE(tn_open, 48);
+
+struct tn_open_reply {         /* with three descriptors: meta, data, control */
+	uint64_t data_bytes;
+	uint64_t meta_bytes;
+	uint64_t control_bytes;
+	uint64_t mark;
+	uint32_t kind;
+	uint32_t policy;
+	uint32_t flags;
+	uint32_t role;
+	uint32_t client;       /* id; LEAVE names the attachment by .attach */
+	uint32_t attach;
+};
+TN_SIZE(tn_open_reply, 56);
+
+struct tn_leave {
+	uint32_t attach;
+	uint32_t reserved;
+};
+TN_SIZE(tn_leave, 8);
+
+/**
+ * tn_wire_check_request() - is this packet a request that may be acted upon?
+ * @packet, @bytes: as received
+ *
+ * Pure: looks at nothing but its arguments, so it is what gets fuzzed.
+ *
+ * Return: 0; -EBADMSG: not even the header can be trusted, close the
+ *         connection; -EPROTO: length, reserved bits or text are wrong;
+ *         -ENOSYS: no such op. For the last two a reply can be made.
+ */
+int tn_wire_check_request(const void *packet, size_t bytes);
+
+/** tn_wire_check_reply() - the same for a reply to @op and @id, on the
+ *  client's side; @n_fds came with it. Return: 0 or -EBADMSG. */
+int tn_wire_check_reply(const void *packet, size_t bytes, uint16_t op,
+			uint32_t id, uint32_t n_fds);
+
+/** tn_name_ok() - a terminated name of the permitted characters, padded with
+ *  zero bytes to TN_NAME_BYTES */
+int tn_name_ok(const char name[TN_NAME_BYTES]);
