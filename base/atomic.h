@@ -70,6 +70,17 @@ static inline void tn_fence_compiler(void)
 static inline void tn_fence_full(void)
 { atomic_thread_fence(memory_order_seq_cst); }
 
+/* The same, right after a read-modify-write of ours, which on x86-64 has been
+ * a full barrier already. */
+static inline void tn_fence_after_rmw(void)
+{
+#if defined(__x86_64__)
+	tn_fence_compiler();
+#else
+	tn_fence_full();
+#endif
+}
+
 /*
  * Two words that change together. There is no 16-byte load: read the halves,
  * and let the compare-and-swap find out whether they belonged together.
@@ -82,13 +93,48 @@ static_assert(sizeof(tn_a128) == 16, "tn_a128 is ABI");
 
 struct tn_pair { uint64_t lo, hi; };
 
-/* Full barrier. Needs -mcx16 on x86-64; native on arm64. */
+/*
+ * Changes both words from @old to @new; a full barrier. On x86-64 by hand:
+ * compilers may call out for it, and a sanitizer's runtime does so with a
+ * lock that other processes know nothing of. (So ThreadSanitizer is told what
+ * it cannot see.)
+ */
+#if defined(__SANITIZE_THREAD__)
+#define TN_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TN_TSAN 1
+#endif
+#endif
+#ifdef TN_TSAN
+void __tsan_acquire(void *);
+void __tsan_release(void *);
+#define tn_tsan_acquire(p) __tsan_acquire(p)
+#define tn_tsan_release(p) __tsan_release(p)
+#else
+#define tn_tsan_acquire(p) ((void)0)
+#define tn_tsan_release(p) ((void)0)
+#endif
+
 static inline bool tn128_cas_full(tn_a128 *a, struct tn_pair old,
 				  struct tn_pair new)
 {
+	bool done;
+
+	tn_tsan_release(a);
+#if defined(__x86_64__)
+	__asm__ volatile("lock cmpxchg16b %1"
+			 : "=@ccz"(done), "+m"(*a), "+a"(old.lo), "+d"(old.hi)
+			 : "b"(new.lo), "c"(new.hi)
+			 : "memory");
+#else
 	typedef unsigned __int128 __attribute__((may_alias)) u128;
 	u128 o = (u128)old.hi << 64 | old.lo;
 	u128 n = (u128)new.hi << 64 | new.lo;
 
-	return __sync_bool_compare_and_swap((u128 *)(void *)a, o, n);
+	done = __sync_bool_compare_and_swap((u128 *)(void *)a, o, n);
+#endif
+	if (done)
+		tn_tsan_acquire(a);
+	return done;
 }

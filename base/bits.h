@@ -28,8 +28,10 @@ static inline unsigned tn_log2_ceil(uint64_t x)
 static inline uint64_t tn_mask(unsigned from, unsigned n)
 { return (~0ULL >> (64 - n)) << from; }
 
-static inline uint64_t tn_min64(uint64_t a, uint64_t b) { return a < b ? a : b; }
-static inline uint64_t tn_max64(uint64_t a, uint64_t b) { return a > b ? a : b; }
+static inline uint64_t tn_min64(uint64_t a, uint64_t b)
+{ return a < b ? a : b; }
+static inline uint64_t tn_max64(uint64_t a, uint64_t b)
+{ return a > b ? a : b; }
 
 /* FNV-1a, 64 bits (Fowler, Noll, Vo); never 0, so that 0 can mean "none". */
 static inline uint64_t tn_hash_name(const char *s)

@@ -10,7 +10,7 @@
 #define tn_steal_fd(fd) \
 	({ int *p_ = &(fd); int v_ = *p_; *p_ = -1; v_; })
 #define tn_steal_ptr(ptr) \
-	({ __typeof__(ptr) *p_ = &(ptr); __typeof__(ptr) v_ = *p_; *p_ = NULL; v_; })
+	({ __typeof__(ptr) *p_ = &(ptr), v_ = *p_; *p_ = NULL; v_; })
 
 /* Use after a failed system call: gcc then knows that the path ends in < 0. */
 static inline int tn_neg_errno(void) { return errno > 0 ? -errno : -EINVAL; }

@@ -229,7 +229,7 @@ static void find_in_row(struct find *f, const struct area_view *v, unsigned r,
 		note(f, 0, first_page + (unsigned)__builtin_ctzll(s));
 		return;
 	}
-	for (unsigned rank = f->least_rank; s && rank <= TN_AREA_ORDER; rank++) {
+	for (unsigned rank = f->least_rank; s; rank++) {
 		here = s;
 		if (rank < TN_AREA_ORDER)
 			here &= ~in_blocks(v, r, rank + 1);

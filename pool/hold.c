@@ -137,6 +137,8 @@ int tn_object_release(struct tn_pool *pool, const struct tn_lane_ref *l,
 {
 	int r = change(obj->tag, HELD(l), KEPT(l));
 
+	if (r == -EPERM)
+		r = change(obj->tag, GIVEN(l), KEPT(l));
 	if (r != -EPERM)
 		return r;
 	tn_touch(pool, l->client, obj->page);
@@ -147,9 +149,10 @@ int tn_object_release(struct tn_pool *pool, const struct tn_lane_ref *l,
 
 static bool alive(struct tn_pool *pool, uint32_t client)
 {
+	const tn_a64 *state = &pool->clients[TN_CLIENT_SLOT(client)].state;
+
 	return client && client <= TN_CLIENT_ID_MASK &&
-	       tn64_load_relaxed(&pool->clients[TN_CLIENT_SLOT(client)].state) ==
-	       (TN_CLIENT_ALIVE | client);
+	       tn64_load_relaxed(state) == (TN_CLIENT_ALIVE | client);
 }
 
 int tn_hold_give(struct tn_pool *pool, const struct tn_lane_ref *l,
@@ -172,7 +175,7 @@ int tn_hold_give(struct tn_pool *pool, const struct tn_lane_ref *l,
 	TN_CRASH("give.given");
 	/* tarnd says that a client is dead before it sweeps its tags: either
 	 * the sweep sees this one, or we see that */
-	tn_fence_full();
+	tn_fence_after_rmw();
 	if (r == 0 && !alive(pool, client)) {
 		change(obj.tag, given, HELD(l));
 		r = -ESRCH;

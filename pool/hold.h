@@ -20,7 +20,7 @@ int tn_object_find(struct tn_pool *pool, uint64_t off, struct tn_object *ret);
 
 /**
  * tn_object_release() - make an object free to this client alone (KEPT)
- * @obj: held by this client or by the pool
+ * @obj: held by this client, given to it, or held by the pool
  *
  * It is then the caller's to return: a slot by tn_slab_return() or into a
  * magazine, a run by tn_run_drop().

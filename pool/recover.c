@@ -86,8 +86,9 @@ static int recover_run(struct tn_recover *r, uint64_t page)
 	struct tn_object obj;
 	uint16_t t;
 
-	if (tn_object_find(pool, page << TN_PAGE_SHIFT, &obj) < 0)
-		return -EUCLEAN;
+	/* a living client may have given it back since: then it was its */
+	if (tn_object_find(pool, page << TN_PAGE_SHIFT, &obj) < 0 || !obj.pages)
+		return 0;
 	/* HB< tag.hand */
 	t = tn16_load_acquire(obj.tag);
 	if (!t || TN_TAG_FORM(t) > TN_TAG_LINK || TN_TAG_CLIENT(t) != r->client)

@@ -10,7 +10,7 @@
 
 struct tn_recover {
 	struct tn_pool *pool;
-	uint8_t *control;     /* of the dead client, geo.control_bytes, mapped rw */
+	uint8_t *control;     /* of the dead client, mapped writable */
 	struct tn_lane_ref self; /* the lane of tarnd that does it */
 	uint32_t client;      /* id of the dead */
 	unsigned phase;

@@ -36,9 +36,7 @@ void tn_shape_init(struct tn_shape *shape, uint32_t bytes)
 {
 	unsigned order = TN_SLAB_ORDER_MIN;
 
-	while (order < 4 && (TN_PAGE_BYTES << order) / bytes < 32)
-		order++;
-	while (order < TN_SLAB_ORDER_MAX && (TN_PAGE_BYTES << order) / bytes < 8)
+	while ((TN_PAGE_BYTES << order) / bytes < (order < 4 ? 32 : 8))
 		order++;
 	shape->order = (uint8_t)order;
 	shape->slots = (uint16_t)((TN_PAGE_BYTES << order) / bytes);

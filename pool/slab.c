@@ -429,8 +429,11 @@ int tn_slab_sweep(struct tn_pool *pool, const struct tn_lane_ref *l,
 	unsigned f = 0;
 	uint64_t leased;
 
-	if (!s || page & ((1ULL << s->order) - 1))
+	if (!s)
 		return -EUCLEAN;
+	/* it was touched as the start of something else, gone by now */
+	if (page & ((1ULL << s->order) - 1))
+		return 0;
 	if (!lease_for_sweep(pool, l, page, class, dead, &leased))
 		return 1;
 	for (unsigned i = 0; i < s->slots; i++) {

@@ -18,7 +18,7 @@ static tn_a64 *partial_word(struct tn_pool *pool, uint64_t page)
  */
 static void set(tn_a64 *word, uint64_t bit)
 {
-	tn_fence_full();
+	tn_fence_after_rmw();
 	if (!(tn64_load_relaxed(word) & bit))
 		/* HB> hint; HB< hint */
 		tn64_or_acq_rel(word, bit);
@@ -40,7 +40,7 @@ void tn_hint_clear(struct tn_pool *pool, uint64_t page)
 	if (tn64_load_relaxed(word) & bit)
 		/* HB> hint; HB< hint */
 		tn64_and_acq_rel(word, ~bit);
-	tn_fence_full();
+	tn_fence_after_rmw();
 }
 
 void tn_hint_walk_begin(struct tn_hint_walk *walk, unsigned class,
@@ -127,7 +127,8 @@ static bool next_area(struct tn_pool *pool, struct tn_hint_walk *walk)
 }
 
 /* No slab of the class was found in an area that the class's bit named. */
-static void drop_class_bit(struct tn_pool *pool, const struct tn_hint_walk *walk)
+static void drop_class_bit(struct tn_pool *pool,
+			   const struct tn_hint_walk *walk)
 {
 	tn_a64 *word = class_word(pool, walk->class, walk->area);
 	uint64_t bit = 1ULL << walk->area % 64, page;
@@ -137,7 +138,7 @@ static void drop_class_bit(struct tn_pool *pool, const struct tn_hint_walk *walk
 
 	/* HB> hint; HB< hint */
 	tn64_and_acq_rel(word, ~bit);
-	tn_fence_full();
+	tn_fence_after_rmw();
 	if (next_in_area(pool, &again, &page))
 		set(word, bit);
 }

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tarn_alloc and tarn_free, and their family.
+ *
+ * The usual paths are tarn_alloc(), tarn_cache_alloc() and free_slot(), which
+ * the compiler puts into tarn_free(): no call, no locked instruction, one
+ * plain store to shared memory each. All that is unusual is in functions of
+ * its own that are kept out of line.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/cache.h"
+#include "client/lane.h"
+#include "pool/hold.h"
+#include "pool/run.h"
+
+#define noinline __attribute__((noinline, cold))
+
+static void *null_errno(int r)
+{
+	errno = -r;
+	return NULL;
+}
+
+/* Allocation */
+
+static noinline void *alloc_slow(struct tarn_pool *pool, unsigned class)
+{
+	struct tarn_lane *lane = tn_lane_of(pool);
+	struct tn_mag *m;
+	int r;
+
+	if (!lane)
+		return NULL;
+	m = &lane->mags[class];
+	r = m->top == m->base ? tn_mag_fill(lane, class) : 0;
+	if (r < 0)
+		return null_errno(r);
+	m->top--;
+	tn16_store_relaxed(m->top->tag, lane->held);
+	return m->top->p;
+}
+
+static inline void *alloc_class(struct tarn_pool *pool, unsigned class)
+{
+	struct tarn_lane *lane = tn_thread.lane;
+	struct tn_mag *m;
+
+	if (tn_unlikely(tn_thread.key != pool->key))
+		return alloc_slow(pool, class);
+	m = &lane->mags[class];
+	if (tn_unlikely(m->top == m->base))
+		return alloc_slow(pool, class);
+	m->top--;
+	tn16_store_relaxed(m->top->tag, lane->held);
+	return m->top->p;
+}
+
+/* Whole pages: too large for slabs, or a pool that has none. */
+static noinline void *alloc_run(struct tarn_pool *pool, uint64_t pages,
+				unsigned policy)
+{
+	struct tarn_lane *lane;
+	uint64_t page;
+	int r;
+
+	r = tn_client_check(pool, TARN_PRODUCER);
+	if (r < 0)
+		return null_errno(r);
+	if (!pages || pages > pool->p.geo.n_pages / 2)
+		return null_errno(-EINVAL);
+	lane = tn_lane_of(pool);
+	if (!lane)
+		return NULL;
+	if (!lane->started)
+		return null_errno(-ECHILD);
+	r = tn_run_alloc(&pool->p, &lane->ref, pages, policy, &page);
+	if (r == -ENOMEM) {
+		tn_lane_flush(lane);
+		r = tn_run_alloc(&pool->p, &lane->ref, pages, policy, &page);
+	}
+	if (r < 0)
+		return null_errno(r);
+	return pool->p.data + (page << TN_PAGE_SHIFT);
+}
+
+static void *alloc_bytes(struct tarn_pool *pool, uint64_t bytes)
+{
+	if (!bytes || bytes > pool->p.geo.data_bytes) {
+		int r = tn_client_check(pool, TARN_PRODUCER);
+
+		return null_errno(r < 0 ? r : -EINVAL);
+	}
+	return alloc_run(pool, tn_div_up(bytes, TN_PAGE_BYTES),
+			 pool->p.policy);
+}
+
+TARN_API void *tarn_alloc(struct tarn_pool *pool, size_t size)
+{
+	/* 0, too: one comparison for all that is not a slab's */
+	if (tn_unlikely(size - 1 >= pool->class_max))
+		return alloc_bytes(pool, size);
+	return alloc_class(pool, tn_class_of(size));
+}
+
+TARN_API void *tarn_alloc_aligned(struct tarn_pool *pool, size_t align,
+				  size_t size)
+{
+	unsigned class, shift = align ? (unsigned)__builtin_ctzll(align) : 0;
+
+	if (!tn_is_pow2(align) || align > TN_AREA_BYTES)
+		return null_errno(-EINVAL);
+	if (align <= 16)
+		return tarn_alloc(pool, size);
+	/* a run starts at a multiple of its size, rounded up */
+	if (align > TN_PAGE_BYTES && size)
+		return alloc_bytes(pool, size > align ? size : align);
+	if (size - 1 >= pool->class_max)
+		return alloc_bytes(pool, size);
+	class = tn_class_of(size);
+	while (tn_shape_align(&pool->shapes[class]) < shift)
+		class++; /* every eighth size is a power of two */
+	return alloc_class(pool, class);
+}
+
+TARN_API void *tarn_zalloc(struct tarn_pool *pool, size_t size)
+{
+	void *p = tarn_alloc(pool, size);
+
+	return p ? memset(p, 0, size) : NULL;
+}
+
+TARN_API void *tarn_cache_alloc(struct tarn_cache *cache)
+{ return alloc_class(cache->pool, cache->class); }
+
+TARN_API void *tarn_run_alloc(struct tarn_pool *pool, size_t pages,
+			      enum tarn_policy policy)
+{
+	if (policy && (policy < TARN_FIRST_FIT || policy > TARN_WORST_FIT))
+		return null_errno(-EINVAL);
+	return alloc_run(pool, pages, policy ? policy : pool->p.policy);
+}
+
+/* Free */
+
+static int misuse(const struct tarn_pool *pool, int r)
+{
+	if (pool->p.flags & TARN_POOL_ABORT_ON_MISUSE &&
+	    (r == -EINVAL || r == -EALREADY || r == -EPERM))
+		abort();
+	return r;
+}
+
+/* What kinds of object a call frees. */
+enum { ANY_CLASS = -1, RUNS_ONLY = -2 };
+
+/* A slot of this client's, KEPT: into the magazine or back to its slab. */
+static int keep_slot(struct tarn_lane *lane, unsigned class,
+		     struct tn_slot slot)
+{
+	int r = tn_mag_room(lane, class);
+
+	if (r == 0)
+		*lane->mags[class].top++ = slot;
+	else if (r == 1)
+		r = tn_slab_return(&lane->pool->p, &lane->ref, class, &slot, 1,
+				   &lane->mags[class].cursor);
+	return r;
+}
+
+static noinline int free_slow(struct tarn_pool *pool, void *p, int class)
+{
+	struct tarn_lane *lane;
+	struct tn_object obj;
+	int r;
+
+	if (!p)
+		return 0;
+	r = tn_client_check(pool, TARN_CONSUMER);
+	if (r < 0)
+		return r;
+	lane = tn_lane_of(pool);
+	if (!lane)
+		return -errno;
+	if (!lane->started)
+		return -ECHILD;
+	r = tn_object_find(&pool->p, tn_pool_off(&pool->p, p), &obj);
+	if (r == 0 && class != ANY_CLASS &&
+	    (class == RUNS_ONLY ? !obj.pages
+				: obj.pages || (int)obj.class != class))
+		r = -EINVAL;
+	if (r == 0)
+		r = tn_object_release(&pool->p, &lane->ref, &obj);
+	if (r < 0)
+		return misuse(pool, r);
+	if (obj.pages)
+		return tn_run_drop(&pool->p, &lane->ref, TN_OP_RUN, obj.page,
+				   obj.pages);
+	return keep_slot(lane, obj.class, (struct tn_slot){ p, obj.tag });
+}
+
+/* One comparison each: the pool is this thread's; a slab's page; a slot
+ * starts here; we hold it; there is room. Else the slow path, which looks at
+ * all of it again and says what is wrong. */
+static inline __attribute__((always_inline))
+int free_slot(struct tarn_pool *pool, void *p, int class)
+{
+	struct tarn_lane *lane = tn_thread.lane;
+	uint64_t off = tn_pool_off(&pool->p, p), word, page, slot;
+	const struct tn_shape *s;
+	struct tn_mag *m;
+	tn_a16 *tag;
+
+	if (tn_unlikely(tn_thread.key != pool->key ||
+			off >= pool->p.geo.data_bytes))
+		return free_slow(pool, p, class);
+	word = tn64_load_relaxed(&pool->p.pages[off >> TN_PAGE_SHIFT].word);
+	if (class == ANY_CLASS) {
+		class = (int)TN_PAGE_ARG(word);
+		if (tn_unlikely(TN_PAGE_KIND(word) != TN_PAGE_SLAB ||
+				(unsigned)class >= TN_N_CLASSES))
+			return free_slow(pool, p, ANY_CLASS);
+	} else if (tn_unlikely(word != (TN_PAGE_SLAB | (uint64_t)class << 8))) {
+		return free_slow(pool, p, class);
+	}
+	s = &pool->shapes[class];
+	page = off >> TN_PAGE_SHIFT >> s->order << s->order;
+	if (tn_unlikely(!tn_shape_slot(s, off - (page << TN_PAGE_SHIFT),
+				       &slot)))
+		return free_slow(pool, p, class);
+	tag = &pool->p.tags[tn_tag_index(page, s->order, slot)];
+	m = &lane->mags[class];
+	if (tn_unlikely(tn16_load_relaxed(tag) != lane->held ||
+			m->top == m->limit))
+		return free_slow(pool, p, class);
+	tn16_store_relaxed(tag, lane->kept);
+	*m->top++ = (struct tn_slot){ p, tag };
+	return 0;
+}
+
+TARN_API int tarn_free(struct tarn_pool *pool, void *p)
+{ return free_slot(pool, p, ANY_CLASS); }
+
+TARN_API int tarn_cache_free(struct tarn_cache *cache, void *p)
+{ return free_slot(cache->pool, p, (int)cache->class); }
+
+TARN_API int tarn_run_free(struct tarn_pool *pool, void *p)
+{ return free_slow(pool, p, RUNS_ONLY); }
+
+/* Size */
+
+static int find_at(const struct tarn_pool *pool, const void *p,
+		   struct tn_object *ret)
+{
+	if (!p || !pool->key)
+		return -EINVAL;
+	return tn_object_find((struct tn_pool *)&pool->p,
+			      tn_pool_off(&pool->p, p), ret);
+}
+
+TARN_API size_t tarn_usable_bytes(const struct tarn_pool *pool, const void *p)
+{
+	struct tn_object obj;
+
+	if (find_at(pool, p, &obj) < 0 || !tn16_load_relaxed(obj.tag))
+		return 0;
+	return obj.bytes;
+}
+
+TARN_API void *tarn_realloc(struct tarn_pool *pool, void *p, size_t size)
+{
+	struct tn_object obj;
+	uint16_t t;
+	void *to;
+	int r;
+
+	if (!p)
+		return tarn_alloc(pool, size);
+	r = tn_client_check(pool, TARN_PRODUCER);
+	if (r == 0)
+		r = size ? find_at(pool, p, &obj) : -EINVAL;
+	if (r < 0)
+		return null_errno(misuse(pool, r));
+	t = tn16_load_relaxed(obj.tag);
+	if (t != (TN_TAG_HELD | pool->client))
+		return null_errno(misuse(pool, !t || TN_TAG_FORM(t) ==
+					 TN_TAG_KEPT ? -EALREADY : -EPERM));
+	/* it stays if it fits, and does not waste half of it or more */
+	if (size <= obj.bytes && (size > obj.bytes / 2 || obj.bytes <= 16))
+		return p;
+	to = tarn_alloc(pool, size);
+	if (!to)
+		return NULL;
+	memcpy(to, p, size < obj.bytes ? size : obj.bytes);
+	tarn_free(pool, p);
+	return to;
+}

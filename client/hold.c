@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Give, take, detach, adopt, publish, claim: the arguments are checked here,
+ * the work is done in pool/hold.c. */
+#include <errno.h>
+
+#include "client/lane.h"
+#include "pool/hold.h"
+
+/* The lane for a hold operation on @ref. */
+static int enter(struct tarn_pool *pool, tarn_ref ref, enum tarn_role role,
+		 struct tn_lane_ref **ret)
+{
+	struct tarn_lane *lane;
+	int r;
+
+	r = tn_client_check(pool, role);
+	if (r < 0)
+		return r;
+	if (!tn_ref_ok(&pool->p, ref))
+		return -EINVAL;
+	lane = tn_lane_of(pool);
+	if (!lane)
+		return -errno;
+	if (!lane->started)
+		return -ECHILD;
+	*ret = &lane->ref;
+	return 0;
+}
+
+TARN_API int tarn_give(struct tarn_pool *pool, tarn_ref ref, uint32_t client)
+{
+	struct tn_lane_ref *l = NULL;
+	int r = enter(pool, ref, TARN_CONSUMER, &l);
+
+	return r < 0 ? r : tn_hold_give(&pool->p, l, tn_ref_off(ref), client);
+}
+
+TARN_API int tarn_take(struct tarn_pool *pool, tarn_ref ref)
+{
+	struct tn_lane_ref *l = NULL;
+	int r = enter(pool, ref, TARN_CONSUMER, &l);
+
+	return r < 0 ? r : tn_hold_take(&pool->p, l, tn_ref_off(ref));
+}
+
+TARN_API int tarn_detach(struct tarn_pool *pool, tarn_ref ref)
+{
+	struct tn_lane_ref *l = NULL;
+	int r = enter(pool, ref, TARN_CONSUMER, &l);
+
+	return r < 0 ? r : tn_hold_detach(&pool->p, l, tn_ref_off(ref));
+}
+
+TARN_API int tarn_adopt(struct tarn_pool *pool, tarn_ref ref)
+{
+	struct tn_lane_ref *l = NULL;
+	int r = enter(pool, ref, TARN_CONSUMER, &l);
+
+	return r < 0 ? r : tn_hold_adopt(&pool->p, l, tn_ref_off(ref));
+}
+
+/* The offset of a word of shared memory. Return: false: it is none. */
+static bool word_off(const struct tarn_pool *pool, const uint64_t *word,
+		     uint64_t *ret)
+{
+	*ret = tn_pool_off(&pool->p, word);
+	return *ret % 8 == 0 && *ret < pool->p.geo.data_bytes;
+}
+
+TARN_API int tarn_publish(struct tarn_pool *pool, uint64_t *word, tarn_ref ref)
+{
+	struct tn_lane_ref *l = NULL;
+	uint64_t off;
+	int r = enter(pool, ref, TARN_PRODUCER, &l);
+
+	if (r < 0)
+		return r;
+	if (!word_off(pool, word, &off))
+		return -EINVAL;
+	return tn_hold_publish(&pool->p, l, off, tn_ref_off(ref));
+}
+
+TARN_API tarn_ref tarn_claim(struct tarn_pool *pool, uint64_t *word)
+{
+	struct tn_lane_ref *l = NULL;
+	uint64_t off;
+
+	if (tn_client_check(pool, TARN_PRODUCER) < 0 ||
+	    !word_off(pool, word, &off) ||
+	    enter(pool, tn_ref_make(&pool->p, off), TARN_PRODUCER, &l) < 0)
+		return TARN_REF_NONE;
+	return tn_hold_claim(&pool->p, l, off);
+}

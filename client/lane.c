@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "client/lane.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* Every lane that a thread has, by the pool's key. */
+struct tn_thread_lanes {
+	unsigned n, room;
+	struct {
+		uint64_t key;
+		struct tarn_pool *pool;
+		struct tarn_lane *lane;
+	} at[];
+};
+
+/* 1 is no pool's key, so a new thread takes the slow path first. */
+__thread struct tn_thread tn_thread = { .key = 1 };
+
+static pthread_key_t exit_key;
+static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
+static int exit_error;
+
+/* Magazines */
+
+static void mag_prepare(struct tarn_lane *lane, unsigned class)
+{
+	uint64_t bytes = tn_shape_bytes(tn_cache_shape(&lane->pool->p, class));
+	uint64_t room = lane->pool->p.geo.data_bytes / 2048;
+	struct tn_mag *m = &lane->mags[class];
+	uint64_t cap, least;
+
+	/* At most 64 KiB a class, in small pools less: what a thread keeps to
+	 * itself is missed there. A few slots at least, unless they are large
+	 * against the pool. */
+	cap = tn_min64(room, 65536) / bytes;
+	least = bytes <= room ? 4 : 1;
+	cap = tn_min64(tn_max64(cap, least), TN_MAG_SLOTS);
+	if (lane->pool->p.role != TN_PRODUCER)
+		cap = 0; /* it never allocates: what it frees goes back */
+	m->base = lane->slots[class];
+	m->top = m->base;
+	m->limit = m->base + cap;
+	m->batch = 4;
+}
+
+static int mag_ready(struct tarn_lane *lane, unsigned class)
+{
+	int r;
+
+	if (!lane->started)
+		return -ECHILD;
+	r = tn_client_check(lane->pool, TARN_CONSUMER);
+	if (r < 0)
+		return r;
+	if (lane->mags[class].base)
+		return 0;
+	if (!tn_cache_shape(&lane->pool->p, class))
+		return -EINVAL;
+	mag_prepare(lane, class);
+	return 0;
+}
+
+int tn_mag_fill(struct tarn_lane *lane, unsigned class)
+{
+	struct tn_mag *m = &lane->mags[class];
+	uint32_t half, want;
+	unsigned got;
+	int r;
+
+	r = mag_ready(lane, class);
+	if (r == 0)
+		r = tn_client_check(lane->pool, TARN_PRODUCER);
+	if (r < 0)
+		return r;
+	/* more each time, as the class turns out to be in use */
+	half = (uint32_t)(m->limit - m->base + 1) / 2;
+	want = m->batch < half ? m->batch : half;
+	m->batch = want * 2;
+	got = tn_slab_claim(&lane->pool->p, &lane->ref, class, &m->cursor,
+			    m->base, want);
+	if (!got) {
+		/* others may want what we keep in other classes; so may we */
+		tn_lane_flush(lane);
+		got = tn_slab_claim(&lane->pool->p, &lane->ref, class,
+				    &m->cursor, m->base, 1);
+	}
+	m->top = m->base + got;
+	return got ? 0 : -ENOMEM;
+}
+
+static int mag_return(struct tarn_lane *lane, unsigned class, unsigned n)
+{
+	struct tn_mag *m = &lane->mags[class];
+	unsigned have = (unsigned)(m->top - m->base);
+	int r;
+
+	r = tn_slab_return(&lane->pool->p, &lane->ref, class, m->base, n,
+			   &m->cursor);
+	memmove(m->base, m->base + n, (have - n) * sizeof(*m->base));
+	m->top -= n;
+	return r;
+}
+
+int tn_mag_room(struct tarn_lane *lane, unsigned class)
+{
+	struct tn_mag *m = &lane->mags[class];
+	int r;
+
+	r = mag_ready(lane, class);
+	if (r < 0)
+		return r;
+	if (m->limit == m->base)
+		return 1;
+	if (m->top < m->limit)
+		return 0;
+	return mag_return(lane, class,
+			  (unsigned)(m->limit - m->base + 1) / 2);
+}
+
+void tn_lane_flush(struct tarn_lane *lane)
+{
+	for (unsigned c = 0; c < TN_N_CLASSES; c++) {
+		struct tn_mag *m = &lane->mags[c];
+
+		if (m->top != m->base)
+			mag_return(lane, c, (unsigned)(m->top - m->base));
+		if (!m->cursor.page_plus_1)
+			continue;
+		tn_slab_retire(&lane->pool->p, &lane->ref, c, &m->cursor);
+		m->cursor = (struct tn_slab_cursor){ 0 };
+	}
+}
+
+/* Lanes */
+
+static void lane_stop(struct tarn_lane *lane)
+{
+	if (!lane->started)
+		return;
+	tn_lane_flush(lane);
+	tn_lane_end(&lane->pool->p, &lane->ref);
+	lane->started = 0;
+	lane->key = 0;
+	/* HB> lane.rest: the private half is at rest */
+	tn64_store_release(&lane->ref.rec->state, 0);
+}
+
+static struct tarn_lane *lane_map(void)
+{
+	struct tarn_lane *lane;
+
+	lane = mmap(NULL, sizeof(*lane), PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (lane == MAP_FAILED)
+		return NULL;
+	if (madvise(lane, sizeof(*lane), MADV_WIPEONFORK) < 0) {
+		munmap(lane, sizeof(*lane));
+		return NULL;
+	}
+	return lane;
+}
+
+/* Takes the first lane that is at rest. */
+static struct tarn_lane *lane_start(struct tarn_pool *pool)
+{
+	struct tn_lane_ref ref = {
+		.control = pool->control,
+		.client = pool->client,
+	};
+	struct tarn_lane *lane;
+	uint64_t rest;
+
+	for (ref.index = 0; ref.index < TN_N_LANES; ref.index++) {
+		ref.rec = tn_lane_rec(&pool->p.geo, pool->control, ref.index);
+		rest = 0;
+		/* HB< lane.rest */
+		if (tn64_cas_acquire(&ref.rec->state, &rest,
+				     TN_LANE_BUSY | (uint64_t)gettid()))
+			break;
+	}
+	if (ref.index == TN_N_LANES) {
+		errno = EAGAIN;
+		return NULL;
+	}
+	lane = pool->lanes[ref.index];
+	if (!lane)
+		lane = lane_map();
+	if (!lane) {
+		/* HB> lane.rest */
+		tn64_store_release(&ref.rec->state, 0);
+		errno = ENOMEM;
+		return NULL;
+	}
+	pool->lanes[ref.index] = lane;
+	tn_lane_start(&pool->p, &ref);
+	lane->ref = ref;
+	lane->pool = pool;
+	lane->key = pool->key;
+	lane->held = (uint16_t)(TN_TAG_HELD | pool->client);
+	lane->kept = (uint16_t)(TN_TAG_KEPT | pool->client);
+	lane->started = 1;
+	return lane;
+}
+
+/* Threads */
+
+/* A pool that was closed meanwhile has ended its lanes itself. */
+static void thread_exit(void *arg)
+{
+	struct tn_thread_lanes *all = arg;
+
+	for (unsigned i = 0; i < all->n; i++)
+		if (all->at[i].pool->key == all->at[i].key)
+			lane_stop(all->at[i].lane);
+	if (tn_thread.all == all)
+		tn_thread = (struct tn_thread){ .key = 1 };
+	free(all);
+}
+
+static void make_exit_key(void)
+{ exit_error = pthread_key_create(&exit_key, thread_exit); }
+
+/* Room for one more lane in this thread's list. */
+static struct tn_thread_lanes *thread_lanes(void)
+{
+	struct tn_thread_lanes *all = tn_thread.all;
+	unsigned room = all ? all->room * 2 : 4, kept = 0;
+
+	if (all) {
+		for (unsigned i = 0; i < all->n; i++)
+			if (all->at[i].pool->key == all->at[i].key)
+				all->at[kept++] = all->at[i];
+		all->n = kept;
+		if (kept < all->room)
+			return all;
+	}
+	pthread_once(&exit_once, make_exit_key);
+	if (exit_error) {
+		errno = EAGAIN;
+		return NULL;
+	}
+	all = realloc(all, sizeof(*all) + room * sizeof(all->at[0]));
+	if (!all)
+		return NULL;
+	if (!tn_thread.all)
+		all->n = 0;
+	all->room = room;
+	tn_thread.all = all;
+	pthread_setspecific(exit_key, all);
+	return all;
+}
+
+struct tarn_lane *tn_lane_slow(struct tarn_pool *pool)
+{
+	struct tn_thread_lanes *all = tn_thread.all;
+	struct tarn_lane *lane = NULL;
+	int r;
+
+	r = tn_client_check(pool, TARN_CONSUMER);
+	if (r < 0) {
+		errno = -r;
+		return NULL;
+	}
+	for (unsigned i = 0; all && i < all->n; i++)
+		if (all->at[i].key == pool->key)
+			lane = all->at[i].lane;
+	if (!lane) {
+		all = thread_lanes();
+		lane = all ? lane_start(pool) : NULL;
+		if (!lane)
+			return NULL;
+		all->at[all->n].key = pool->key;
+		all->at[all->n].pool = pool;
+		all->at[all->n++].lane = lane;
+	}
+	tn_thread.key = pool->key;
+	tn_thread.lane = lane;
+	return lane;
+}
+
+void tn_lanes_close(struct tarn_pool *pool)
+{
+	for (unsigned i = 0; i < TN_N_LANES; i++) {
+		if (!pool->lanes[i])
+			continue;
+		lane_stop(pool->lanes[i]);
+		munmap(pool->lanes[i], sizeof(*pool->lanes[i]));
+		pool->lanes[i] = NULL;
+	}
+}

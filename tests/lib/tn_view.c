@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tests/lib/tn_view.h"
+
+#include "client/pool.h"
+#include "tests/lib/tn_heap.h"
+
+struct tn_view tn_view_of(const struct tarn_pool *pool)
+{
+	return (struct tn_view){
+		.data = pool->p.data,
+		.meta = pool->p.meta,
+		.data_fd = pool->data_fd,
+		.meta_fd = pool->meta_fd,
+	};
+}
+
+const char *tn_view_not_pristine(const struct tarn_pool *pool)
+{ return tn_heap_not_pristine(&pool->p); }

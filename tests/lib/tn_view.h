@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+/* What a test over the public API may want to see of a pool behind it. */
+#include "tarn/tarn.h"
+
+struct tn_view {
+	void *data, *meta; /* as mapped here */
+	int data_fd, meta_fd;
+};
+
+struct tn_view tn_view_of(const struct tarn_pool *pool);
+
+/* NULL if nothing is in the pool, else what is; see tn_heap_not_pristine() */
+const char *tn_view_not_pristine(const struct tarn_pool *pool);
