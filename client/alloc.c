@@ -208,8 +208,7 @@ static inline __attribute__((always_inline))
 int free_slot(struct tarn_pool *pool, void *p, int class)
 {
 	struct tarn_lane *lane = tn_thread.lane;
-	uint64_t off = tn_pool_off(&pool->p, p), word, page, slot;
-	const struct tn_shape *s;
+	uint64_t off = tn_pool_off(&pool->p, p), word, back, slot;
 	struct tn_mag *m;
 	tn_a16 *tag;
 
@@ -217,20 +216,19 @@ int free_slot(struct tarn_pool *pool, void *p, int class)
 			off >= pool->p.geo.data_bytes))
 		return free_slow(pool, p, class);
 	word = tn64_load_relaxed(&pool->p.pages[off >> TN_PAGE_SHIFT].word);
-	if (class == ANY_CLASS) {
-		class = (int)TN_PAGE_ARG(word);
-		if (tn_unlikely(TN_PAGE_KIND(word) != TN_PAGE_SLAB ||
-				(unsigned)class >= TN_N_CLASSES))
-			return free_slow(pool, p, ANY_CLASS);
-	} else if (tn_unlikely(word != (TN_PAGE_SLAB | (uint64_t)class << 8))) {
+	if (tn_unlikely(TN_PAGE_KIND(word) != TN_PAGE_SLAB ||
+			TN_PAGE_CLASS(word) >= TN_N_CLASSES ||
+			(class != ANY_CLASS &&
+			 class != (int)TN_PAGE_CLASS(word))))
 		return free_slow(pool, p, class);
-	}
-	s = &pool->shapes[class];
-	page = off >> TN_PAGE_SHIFT >> s->order << s->order;
-	if (tn_unlikely(!tn_shape_slot(s, off - (page << TN_PAGE_SHIFT),
-				       &slot)))
+	class = (int)TN_PAGE_CLASS(word);
+	back = TN_PAGE_BACK(word);
+	if (tn_unlikely(!tn_shape_slot(&pool->shapes[class],
+				       (off & (TN_PAGE_BYTES - 1)) |
+				       back << TN_PAGE_SHIFT, &slot)))
 		return free_slow(pool, p, class);
-	tag = &pool->p.tags[tn_tag_index(page, s->order, slot)];
+	tag = &pool->p.tags[tn_tag_index((off >> TN_PAGE_SHIFT) - back,
+					    slot)];
 	m = &lane->mags[class];
 	if (tn_unlikely(tn16_load_relaxed(tag) != lane->held ||
 			m->top == m->limit))

@@ -29,7 +29,7 @@ static int exit_error;
 
 static void mag_prepare(struct tarn_lane *lane, unsigned class)
 {
-	uint64_t bytes = tn_shape_bytes(tn_cache_shape(&lane->pool->p, class));
+	uint64_t bytes = tn_cache_shape(&lane->pool->p, class)->bytes;
 	uint64_t room = lane->pool->p.geo.data_bytes / 2048;
 	struct tn_mag *m = &lane->mags[class];
 	uint64_t cap, least;

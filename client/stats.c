@@ -17,7 +17,7 @@ static void add_class(const struct tarn_pool *pool, struct tarn_stats *st,
 {
 	struct tarn_class_stat *c = &st->classes[st->n_classes++];
 
-	c->object_bytes = tn_shape_bytes(&pool->shapes[class]);
+	c->object_bytes = pool->shapes[class].bytes;
 	if (class >= TN_CLASS_CACHE)
 		memcpy(c->name, pool->p.caches[class - TN_CLASS_CACHE].name,
 		       sizeof(c->name) - 1);

@@ -76,7 +76,7 @@ const struct tn_shape *tn_cache_shape(struct tn_pool *pool, unsigned class)
 		return NULL;
 	bytes = (uint32_t)tn_round_up(bytes, align);
 	/* One thread learns; who comes in the middle has a copy of his own. */
-	if (!tn32_cas_relaxed(&s->bytes_, &unknown, TN_SHAPE_LEARNING))
+	if (!tn32_cas_relaxed(&s->learning, &unknown, 1))
 		s = &mine;
 	tn_shape_init(s, bytes);
 	return s;

@@ -28,7 +28,7 @@ static void count_slab(struct tn_pool *pool, struct tn_census *c, uint64_t page,
 	n->slots += s->slots;
 	for (unsigned i = 0; i < s->slots; i++) {
 		uint16_t tag = tn16_load_relaxed(&pool->tags[
-				tn_tag_index(page, s->order, i)]);
+				tn_tag_index(page, i)]);
 
 		if (!tag)
 			continue;
@@ -36,7 +36,7 @@ static void count_slab(struct tn_pool *pool, struct tn_census *c, uint64_t page,
 			n->kept++;
 		else
 			n->live++;
-		count_tag(c, tag, tn_shape_bytes(s));
+		count_tag(c, tag, s->bytes);
 	}
 }
 
@@ -45,27 +45,28 @@ static uint64_t count_at(struct tn_pool *pool, struct tn_census *c,
 			 uint64_t page)
 {
 	uint64_t word = tn64_load_relaxed(&pool->pages[page].word);
-	uint64_t arg = TN_PAGE_ARG(word);
+	uint64_t pages = TN_PAGE_PAGES(word);
+	unsigned class = TN_PAGE_CLASS(word);
 	const struct tn_shape *s;
 	uint16_t tag;
 
-	if (TN_PAGE_KIND(word) == TN_PAGE_SLAB && arg < TN_N_CLASSES) {
-		s = tn_cache_shape(pool, (unsigned)arg);
+	if (TN_PAGE_KIND(word) == TN_PAGE_SLAB && class < TN_N_CLASSES) {
+		s = tn_cache_shape(pool, class);
 		if (!s || page & ((1ULL << s->order) - 1))
 			return 1;
-		count_slab(pool, c, page, (unsigned)arg, s);
+		count_slab(pool, c, page, class, s);
 		return 1ULL << s->order;
 	}
-	if (TN_PAGE_KIND(word) != TN_PAGE_RUN || !arg ||
-	    arg > pool->geo.n_pages - page)
+	if (TN_PAGE_KIND(word) != TN_PAGE_RUN || !pages ||
+	    pages > pool->geo.n_pages - page)
 		return 1; /* changing hands just now */
-	tag = tn16_load_relaxed(&pool->tags[tn_tag_index(page, 0, 0)]);
+	tag = tn16_load_relaxed(&pool->tags[tn_tag_index(page, 0)]);
 	if (tag) {
 		if (TN_TAG_FORM(tag) != TN_TAG_KEPT)
-			c->run_bytes += arg << TN_PAGE_SHIFT;
-		count_tag(c, tag, arg << TN_PAGE_SHIFT);
+			c->run_bytes += pages << TN_PAGE_SHIFT;
+		count_tag(c, tag, pages << TN_PAGE_SHIFT);
 	}
-	return arg;
+	return pages;
 }
 
 void tn_census_take(struct tn_pool *pool, struct tn_census *ret)

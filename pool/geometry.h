@@ -29,15 +29,14 @@ struct tn_geo {
  */
 int tn_geo_init(struct tn_geo *geo, uint64_t data_bytes);
 
-/* The index of slot @slot's tag in a slab of 2^@order pages at @page; of a
- * run, @order and @slot are 0. */
-static inline uint64_t tn_tag_index(uint64_t page, unsigned order,
-				    uint64_t slot)
+/* The index of slot @slot's tag in a slab at @page; a run's is that of slot
+ * 0. See the bands in proto/layout.h. */
+static inline uint64_t tn_tag_index(uint64_t page, uint64_t slot)
 {
-	unsigned width = order + TN_BAND_TAGS_SHIFT;
 	uint64_t area = page >> TN_AREA_SHIFT;
 	uint64_t in_area = page & (TN_AREA_PAGES - 1);
 
 	return (area << TN_AREA_TAGS_SHIFT) + (in_area << TN_BAND_TAGS_SHIFT) +
-	       (slot >> width << TN_BAND_SHIFT) + (slot & ((1U << width) - 1));
+	       (slot >> TN_BAND_SLOTS_SHIFT << TN_BAND_SHIFT) +
+	       (slot & ((1U << TN_BAND_SLOTS_SHIFT) - 1));
 }

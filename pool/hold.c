@@ -71,19 +71,19 @@
 static int find_slot(struct tn_pool *pool, uint64_t off, uint64_t word,
 		     struct tn_object *ret)
 {
+	uint64_t back = TN_PAGE_BACK(word), page = off >> TN_PAGE_SHIFT, slot;
 	const struct tn_shape *s;
-	uint64_t slot;
 
-	ret->class = (unsigned)TN_PAGE_ARG(word);
+	ret->class = TN_PAGE_CLASS(word);
 	s = ret->class < TN_N_CLASSES ? tn_cache_shape(pool, ret->class) : NULL;
-	if (!s)
+	if (!s || back >> s->order || back > page)
 		return -EINVAL;
-	ret->page = off >> TN_PAGE_SHIFT >> s->order << s->order;
+	ret->page = page - back;
 	if (!tn_shape_slot(s, off - (ret->page << TN_PAGE_SHIFT), &slot))
 		return -EINVAL;
-	ret->bytes = tn_shape_bytes(s);
+	ret->bytes = s->bytes;
 	ret->pages = 0;
-	ret->tag = &pool->tags[tn_tag_index(ret->page, s->order, slot)];
+	ret->tag = &pool->tags[tn_tag_index(ret->page, slot)];
 	return 0;
 }
 
@@ -97,13 +97,13 @@ int tn_object_find(struct tn_pool *pool, uint64_t off, struct tn_object *ret)
 	if (TN_PAGE_KIND(word) == TN_PAGE_SLAB)
 		return find_slot(pool, off, word, ret);
 	if (TN_PAGE_KIND(word) != TN_PAGE_RUN || off % TN_PAGE_BYTES ||
-	    TN_PAGE_ARG(word) > pool->geo.n_pages - page)
+	    TN_PAGE_PAGES(word) > pool->geo.n_pages - page)
 		return -EINVAL;
 	ret->page = page;
-	ret->pages = TN_PAGE_ARG(word);
+	ret->pages = TN_PAGE_PAGES(word);
 	ret->bytes = ret->pages << TN_PAGE_SHIFT;
 	ret->class = 0;
-	ret->tag = &pool->tags[tn_tag_index(page, 0, 0)];
+	ret->tag = &pool->tags[tn_tag_index(page, 0)];
 	return 0;
 }
 

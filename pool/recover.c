@@ -105,7 +105,7 @@ static int recover_page(struct tn_recover *r, uint64_t page)
 {
 	uint64_t word = tn64_load_relaxed(&r->pool->pages[page].word);
 	uint64_t freed = 0;
-	unsigned class = (unsigned)TN_PAGE_ARG(word);
+	unsigned class = TN_PAGE_CLASS(word);
 	int e;
 
 	switch (TN_PAGE_KIND(word)) {
@@ -120,7 +120,7 @@ static int recover_page(struct tn_recover *r, uint64_t page)
 				  &freed);
 		r->freed_objects += freed;
 		r->freed_bytes += freed *
-			tn_shape_bytes(&r->pool->shapes[class]);
+			r->pool->shapes[class].bytes;
 		return e;
 	default:
 		return -EUCLEAN;

@@ -106,7 +106,7 @@ static void wipe(struct tn_pool *pool, unsigned kind, uint64_t page, uint64_t n)
 	tn64_store_relaxed(&pool->pages[page].slab, 0);
 	for (uint64_t i = kind == TN_OP_SLAB ? n : 1; i--;)
 		tn64_store_relaxed(&pool->pages[page + i].word, 0);
-	tn16_store_relaxed(&pool->tags[tn_tag_index(page, 0, 0)], TN_TAG_FREE);
+	tn16_store_relaxed(&pool->tags[tn_tag_index(page, 0)], TN_TAG_FREE);
 	tn_fence_compiler();
 }
 
@@ -197,7 +197,7 @@ int tn_run_alloc(struct tn_pool *pool, const struct tn_lane_ref *l, uint64_t n,
 		return r;
 	tn_touch(pool, l->client, page);
 	tn64_store_relaxed(&pool->pages[page].word, TN_PAGE_RUN | n << 8);
-	tn16_store_relaxed(&pool->tags[tn_tag_index(page, 0, 0)],
+	tn16_store_relaxed(&pool->tags[tn_tag_index(page, 0)],
 			   (uint16_t)(TN_TAG_HELD | l->client));
 	TN_CRASH("run.alloc.tagged");
 	tn_lane_commit(l);

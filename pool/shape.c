@@ -38,11 +38,11 @@ void tn_shape_init(struct tn_shape *shape, uint32_t bytes)
 
 	while ((TN_PAGE_BYTES << order) / bytes < (order < 4 ? 32 : 8))
 		order++;
+	shape->bytes = bytes;
 	shape->order = (uint8_t)order;
 	shape->slots = (uint16_t)((TN_PAGE_BYTES << order) / bytes);
-	shape->recip = ((1ULL << 38) + bytes - 1) / bytes;
 	/* HB> shape.known: the other fields */
-	tn32_store_release(&shape->bytes_, bytes);
+	tn64_store_release(&shape->recip, ~0ULL / bytes + 1);
 }
 
 void tn_shapes_init(struct tn_shape *shapes)

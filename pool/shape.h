@@ -15,32 +15,24 @@
 #define TN_SLAB_ORDER_MAX 6U
 
 struct tn_shape {
-	uint64_t recip;  /* ceil(2^38 / bytes): slot = distance * recip >> 38 */
-	tn_a32 bytes_;   /* of a slot; below 16: not known here (yet) */
+	tn_a64 recip;    /* ceil(2^64 / bytes); stored last, 0: not known here */
+	tn_a32 learning; /* a thread is about to know */
+	uint32_t bytes;  /* of a slot */
 	uint16_t slots;  /* in a slab */
 	uint8_t order;   /* a slab has 2^order pages */
-	uint8_t reserved;
+	uint8_t reserved[5];
 };
 
-#define TN_SHAPE_LEARNING 1U /* in bytes_: a thread is about to know */
-
-static inline uint32_t tn_shape_bytes(const struct tn_shape *s)
+static inline bool tn_shape_known(const struct tn_shape *s)
 {
 	/* HB< shape.known */
-	return tn32_load_acquire(&s->bytes_);
+	return tn64_load_acquire(&s->recip);
 }
-
-static inline bool tn_shape_known(const struct tn_shape *s)
-{ return tn_shape_bytes(s) >= 16; }
 
 /* log2 of bytes that every slot of the class starts at a multiple of, at
  * most a page: slabs start at pages, so it is that of the slot's size */
 static inline unsigned tn_shape_align(const struct tn_shape *s)
-{
-	uint32_t bytes = tn_shape_bytes(s);
-
-	return bytes & 4095 ? (unsigned)__builtin_ctz(bytes) : 12;
-}
+{ return s->bytes & 4095 ? (unsigned)__builtin_ctz(s->bytes) : 12; }
 
 /* A slab has 2^order pages: 32 slots if 64 KiB can hold them, else 8. With
  * 8 slots or more, what is lost at the tail is below 12.5 %. */
@@ -54,16 +46,19 @@ extern const uint8_t tn_class_table[TN_CLASS_BYTES_MAX / 16 + 1];
 static inline unsigned tn_class_of(uint64_t bytes)
 { return tn_class_table[(bytes + 15) >> 4]; }
 
-/* The slot that starts @distance bytes into a slab, if one does. */
+/*
+ * The slot that starts @distance bytes into a slab, if one does. One product
+ * tells both: its high half is the quotient, and its low half is below the
+ * reciprocal if and only if the division leaves no rest (Lemire, Kaser, Kurz,
+ * Faster remainder by direct computation, 2019).
+ */
 static inline bool tn_shape_slot(const struct tn_shape *s, uint64_t distance,
 				 uint64_t *ret_slot)
 {
-	uint32_t bytes = tn_shape_bytes(s);
-	uint64_t slot;
+	/* HB< shape.known */
+	uint64_t recip = tn64_load_acquire(&s->recip);
+	unsigned __int128 product = (unsigned __int128)distance * recip;
 
-	if (__builtin_expect(bytes < 16, 0))
-		return false;
-	slot = distance * s->recip >> 38;
-	*ret_slot = slot;
-	return slot * bytes == distance && slot < s->slots;
+	*ret_slot = (uint64_t)(product >> 64);
+	return (uint64_t)product < recip && *ret_slot < s->slots;
 }

@@ -78,8 +78,8 @@ static bool any_free(uint64_t four)
 { return (four - 0x0001000100010001) & ~four & 0x8000800080008000; }
 
 static tn_a16 *slot_tag(const struct tn_pool *pool, uint64_t page,
-			const struct tn_shape *s, uint64_t slot)
-{ return &pool->tags[tn_tag_index(page, s->order, slot)]; }
+			uint64_t slot)
+{ return &pool->tags[tn_tag_index(page, slot)]; }
 
 /* The lease */
 
@@ -133,7 +133,7 @@ static unsigned count_free(struct tn_pool *pool, uint64_t page,
 
 	for (unsigned i = 0; i < s->slots; i++)
 		/* HB< tag.free */
-		f += !tn16_load_acquire(slot_tag(pool, page, s, i));
+		f += !tn16_load_acquire(slot_tag(pool, page, i));
 	return f;
 }
 
@@ -175,13 +175,13 @@ static unsigned claim_slots(struct tn_pool *pool, const struct tn_lane_ref *l,
 {
 	uint16_t kept = (uint16_t)(TN_TAG_KEPT | l->client);
 	uint8_t *base = pool->data + (page << TN_PAGE_SHIFT);
-	uint32_t bytes = tn_shape_bytes(s), at = *from & ~3U;
+	uint32_t bytes = s->bytes, at = *from & ~3U;
 	unsigned got = 0;
 
 	if (at >= s->slots)
 		at = 0;
 	for (unsigned seen = 0; seen < s->slots && got < want; seen += 4) {
-		tn_a16 *tags = slot_tag(pool, page, s, at);
+		tn_a16 *tags = slot_tag(pool, page, at);
 		uint64_t four = look(tags);
 
 		for (unsigned i = 0; any_free(four) && i < 4; i++) {
@@ -247,7 +247,7 @@ static int make_slab(struct tn_pool *pool, const struct tn_lane_ref *l,
 	tn_touch(pool, l->client, page);
 	for (uint64_t i = 0; i < n; i++)
 		tn64_store_relaxed(&pool->pages[page + i].word,
-				   TN_PAGE_SLAB | (uint64_t)class << 8);
+				   TN_PAGE_SLAB_WORD(class, i));
 	w = TN_SLAB_WORD(TN_SLAB_LEASED, class, l->client, l->index, s->slots);
 	/* HB> slab.word */
 	tn64_store_release(&pool->pages[page].slab, w);
@@ -437,7 +437,7 @@ int tn_slab_sweep(struct tn_pool *pool, const struct tn_lane_ref *l,
 	if (!lease_for_sweep(pool, l, page, class, dead, &leased))
 		return 1;
 	for (unsigned i = 0; i < s->slots; i++) {
-		tn_a16 *tag = slot_tag(pool, page, s, i);
+		tn_a16 *tag = slot_tag(pool, page, i);
 		/* HB< tag.free */
 		uint16_t t = tn16_load_acquire(tag);
 

@@ -201,7 +201,9 @@ TN_SIZE(tn_area, 256);
  *
  * word:  0                            free, or inside a run, or being claimed
  *        TN_PAGE_RUN  | pages << 8    first page of a run
- *        TN_PAGE_SLAB | class << 8    every page of a slab
+ *        TN_PAGE_SLAB | class << 8 | back << 24
+ *                                     every page of a slab: @back pages after
+ *                                     its first
  *
  * slab:  free slots : 16 | 14 unused | lane : 10 | client : 13 | class : 9 |
  *        state : 2
@@ -220,7 +222,11 @@ TN_SIZE(tn_page, 16);
 #define TN_PAGE_KIND(word) ((unsigned)((word) & 0xff))
 #define TN_PAGE_RUN 1U
 #define TN_PAGE_SLAB 2U
-#define TN_PAGE_ARG(word) ((word) >> 8)
+#define TN_PAGE_PAGES(word) ((word) >> 8)                 /* of a run */
+#define TN_PAGE_CLASS(word) ((unsigned)((word) >> 8) & 0xffff) /* of a slab */
+#define TN_PAGE_BACK(word) ((word) >> 24)
+#define TN_PAGE_SLAB_WORD(class, back) \
+	(TN_PAGE_SLAB | (uint64_t)(class) << 8 | (uint64_t)(back) << 24)
 
 #define TN_SLAB_NONE 0ULL   /* no slab starts here */
 #define TN_SLAB_OPEN 1ULL   /* may be leased, if it has free slots */
@@ -249,11 +255,12 @@ TN_SIZE(tn_page, 16);
  *   TN_TAG_LINK  | c  client c is linking it into a word, or out of one
  *   TN_TAG_POOL       the pool holds it
  *
- * Tag t of slot s: see tn_tag_index() in pool/geometry.h. The tags of an
- * area are 32 bands of 8 KiB; in each band every page has 8 tags. A slab of
- * n pages has n * 8 tags side by side in band 0, then as many in band 1, and
- * so on: dense, whatever the object size, and no two slabs of four pages or
- * more share a cache line. A run's tag is the first of its first page.
+ * The tags of an area are 32 bands of 8 KiB. In each band every four pages
+ * have 32 tags, a cache line. A slab has those of its first four pages: slots
+ * 0 to 31 in band 0, 32 to 63 in band 1, and so on; so tags are dense where
+ * slabs are, whatever the object size, and no two slabs share a cache line.
+ * A run's tag is the first of its first page in band 0 (there, every page has
+ * 8 of the 32).
  */
 #define TN_TAG_FREE 0U
 #define TN_TAG_FORM(tag) ((tag) & 0xe000U)
@@ -264,7 +271,8 @@ TN_SIZE(tn_page, 16);
 #define TN_TAG_LINK 0x6000U
 #define TN_TAG_POOL 0xe001U
 
-#define TN_BAND_TAGS_SHIFT 3                 /* tags of a page in one band */
+#define TN_BAND_TAGS_SHIFT 3                 /* tags of a page in a band */
+#define TN_BAND_SLOTS_SHIFT 5                /* tags of a slab in a band */
 #define TN_BAND_SHIFT 12                     /* tags of an area in one band */
 #define TN_AREA_TAGS_SHIFT 17                /* tags of an area */
 

@@ -30,7 +30,7 @@ struct tarn_client_stat {
 };
 
 struct tarn_stats {
-	size_t sz;               /* sizeof(struct tarn_stats), set by the caller */
+	size_t sz;               /* sizeof(struct tarn_stats), by the caller */
 	enum tarn_kind kind;
 	enum tarn_policy policy;
 	uint64_t bytes;          /* size of the pool */
@@ -39,11 +39,11 @@ struct tarn_stats {
 	uint64_t run_bytes;      /* of that, in runs */
 	uint64_t cached_bytes;   /* free slots that threads keep */
 	uint64_t free_pages;     /* in no slab and no run */
-	uint64_t largest_run;    /* pages of the largest run that would fit now */
+	uint64_t largest_run;    /* pages of the largest that would fit now */
 	uint64_t data_resident;  /* bytes of memory behind objects */
 	uint64_t meta_resident;  /* bytes of memory behind the allocator */
 	uint32_t n_classes;      /* entries in .classes: those with slabs */
-	uint32_t n_clients;      /* entries in .clients: those attached or holding */
+	uint32_t n_clients;      /* entries in .clients: attached or holding */
 	struct tarn_class_stat *classes;
 	struct tarn_client_stat *clients;
 };

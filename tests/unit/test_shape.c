@@ -17,8 +17,8 @@ static void every_size_gets_the_smallest_class_that_holds_it(void **state)
 		unsigned c = tn_class_of(bytes);
 
 		assert_true(c < TN_CLASS_CACHE);
-		assert_true(tn_shape_bytes(&shapes[c]) >= bytes);
-		assert_true(c == 0 || tn_shape_bytes(&shapes[c - 1]) < bytes);
+		assert_true(shapes[c].bytes >= bytes);
+		assert_true(c == 0 || shapes[c - 1].bytes < bytes);
 	}
 }
 
@@ -26,9 +26,9 @@ static void classes_are_at_most_an_eighth_apart_above_128_bytes(void **state)
 {
 	(void)state;
 	for (unsigned c = 8; c < TN_CLASS_CACHE; c++) {
-		unsigned low = tn_shape_bytes(&shapes[c - 1]);
+		unsigned low = shapes[c - 1].bytes;
 
-		assert_true(tn_shape_bytes(&shapes[c]) - low <= low / 8);
+		assert_true(shapes[c].bytes - low <= low / 8);
 	}
 }
 
@@ -81,7 +81,7 @@ static void no_two_slots_share_a_tag(void **state)
 		tn_shape_init(&s, sizes[i % TN_ARRAY_LEN(sizes)]);
 		page = tn_round_up(page, 1ULL << s.order);
 		for (uint64_t slot = 0; slot < s.slots; slot++) {
-			uint64_t t = tn_tag_index(page, s.order, slot);
+			uint64_t t = tn_tag_index(page, slot);
 
 			assert_true(t < TN_ARRAY_LEN(seen));
 			assert_int_equal(seen[t]++, 0);

@@ -182,7 +182,7 @@ static void caches_are_found_by_name_and_keep_their_shape(void **state)
 	assert_int_equal(tn_cache_make(&heap.pool, "job", 0, 16), c);
 	assert_int_equal(tn_cache_make(&heap.pool, "job", 100, 64), c);
 	assert_int_equal(tn_cache_make(&heap.pool, "job", 104, 64), -EEXIST);
-	assert_int_equal(tn_shape_bytes(&heap.shapes[c]), 128);
+	assert_int_equal(heap.shapes[c].bytes, 128);
 	assert_int_equal(claim(&l, (unsigned)c, &slot, 1), 1);
 	for (unsigned i = 1; i < TN_N_CACHES; i++) {
 		snprintf(name, sizeof(name), "c%u", i);
