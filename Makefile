@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# tarn: one make, one dependency graph. `make help` lists the targets.
+.DEFAULT_GOAL := all
+MAKEFLAGS     += --no-builtin-rules --no-print-directory
+.DELETE_ON_ERROR:
+.SECONDARY:
+.SECONDEXPANSION:
+VERSION   := $(shell sed -n 's/^.define TARN_VERSION "\(.*\)"/\1/p' include/tarn/version.h)
+SOVERSION := $(firstword $(subst ., ,$(VERSION)))
+PREFIX     ?= /usr/local
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR     ?= $(PREFIX)/share/man
+CC         := $(if $(filter default,$(origin CC)),gcc,$(CC))
+PKG_CONFIG ?= pkg-config
+
+# SAN=asan|tsan, DEBUG=1 (assertions) and CC=clang build in trees of their own.
+empty      :=
+comma      := ,
+VARIANT    := $(subst $(empty) ,-,$(strip $(SAN) $(if $(filter 1,$(DEBUG)),debug) $(findstring clang,$(CC))))
+BUILD      ?= build$(addprefix /,$(VARIANT))
+SAN_asan   := -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+              -fno-omit-frame-pointer -DTN_DEBUG
+SAN_tsan   := -fsanitize=thread $(if $(findstring clang,$(CC)),,-Wno-tsan)
+CFLAGS     ?= -O2 -g
+WARN       := -Wall -Wextra -Wshadow -Wundef -Wvla -Wpointer-arith -Wcast-align \
+              -Wstrict-prototypes -Wmissing-prototypes $(if $(WERROR),-Werror)
+# -mcx16: pool/ changes two words at once, which arm64 can do without asking.
+MACHINE    := $(if $(filter x86_64,$(shell uname -m)),-mcx16)
+ALL_CFLAGS  = -std=gnu17 -D_GNU_SOURCE -I. -Iinclude -pthread -fPIC -fno-common \
+              -fvisibility=hidden $(MACHINE) $(WARN) $(if $(SAN),$(SAN_$(SAN))) \
+              $(if $(filter 1,$(DEBUG)),-DTN_DEBUG) $(CFLAGS)
+
+# Asked on first use and once, so that `make deps` may install pkg-config itself.
+pkg = $(if $(shell $(PKG_CONFIG) --exists $(2) 2>&1 || echo no),$(error \
+      $(PKG_CONFIG) cannot find all of: $(2); run `make deps` first))$(shell $(PKG_CONFIG) $(1) $(2))
+once = $(eval $(1) := $(2))$(2)
+DAEMON_PKGS   := libevent_core libsystemd inih
+DAEMON_CFLAGS  = $(call once,DAEMON_CFLAGS,$(call pkg,--cflags,$(DAEMON_PKGS)))
+DAEMON_LIBS    = $(call once,DAEMON_LIBS,$(call pkg,--libs,$(DAEMON_PKGS)))
+CMOCKA_LIBS    = $(call once,CMOCKA_LIBS,$(call pkg,--libs,cmocka))
+TABLE_CFLAGS   = $(call once,TABLE_CFLAGS,$(call pkg,--cflags,smartcols))
+TABLE_LIBS     = $(call once,TABLE_LIBS,$(call pkg,--libs,smartcols))
+BENCH_LIBS    ?= -ldl -lm
+SO_LIBS        = -L$(BUILD) -ltarn -Wl,-rpath,'$$ORIGIN/../..'
+Q   := $(if $(filter 1,$(V)),,@)
+say  = $(if $(Q),@printf '  %-5s %s\n' '$(1)' '$(2)';)
+
+# A folder is a component: drop a .c into it and it is built. In tools/ and
+# examples/ a .c is a program, and so is a subfolder.
+objs  = $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard $(addsuffix /*.c,$(1)))))
+progs = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard $(1))))
+LIB_OBJS    := $(call objs,proto pool audit client)
+DAEMON_OBJS := $(call objs,daemon)
+PROGS       := $(call progs,tools/*.c examples/*.c)
+DIR_PROGS   := $(patsubst %/,$(BUILD)/%,$(sort $(dir $(wildcard tools/*/*.c examples/*/*.c))))
+BENCHES     := $(call progs,bench/bench_*.c)
+BENCH_OBJS  := $(filter-out $(BUILD)/obj/bench/bench_%,$(call objs,bench))
+SO_TESTS    := $(call progs,tests/abi/test_so_*.c)
+TESTS       := $(filter-out $(SO_TESTS),$(foreach k,unit abi system stress crash, \
+               $(call progs,tests/$(k)/test_*.c)))
+
+all: lib daemon $(PROGS) $(DIR_PROGS)         ## build everything but tests and benchmarks
+lib: $(BUILD)/libtarn.a $(BUILD)/libtarn.so
+daemon: $(BUILD)/tarnd
+tests: $(TESTS) $(SO_TESTS)
+benches: $(BENCHES)
+
+$(LIB_OBJS): ALL_CFLAGS += -ftls-model=initial-exec -fno-semantic-interposition
+$(BUILD)/obj/daemon/%.o: ALL_CFLAGS += -DTN_DAEMON -DTN_VERSION=\"$(VERSION)\" $(DAEMON_CFLAGS)
+$(BUILD)/obj/tools/tarnctl/%.o: ALL_CFLAGS += $(TABLE_CFLAGS)
+$(BUILD)/obj/tests/%.o: ALL_CFLAGS += $(DAEMON_CFLAGS)
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/libtarn.a: $(LIB_OBJS)
+$(BUILD)/libtarnd.a: $(filter-out %/main.o,$(DAEMON_OBJS))
+$(BUILD)/libtest.a: $(call objs,tests/lib)
+$(BUILD)/%.a:
+	$(call say,AR,$@)
+	$(Q)mkdir -p $(@D) && rm -f $@ && $(AR) rcs $@ $^
+
+# -z now: looking a symbol up on first use would take the loader's lock.
+SO_FLAGS := -shared -Wl,-soname,libtarn.so.$(SOVERSION),--version-script=client/libtarn.map \
+            -Wl,-Bsymbolic-functions,-z,now,-z,nodelete$(if $(SAN),,$(comma)-z$(comma)defs)
+$(BUILD)/libtarn.so.$(VERSION): $(LIB_OBJS) client/libtarn.map
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(SO_FLAGS) $(LIB_OBJS) -o $@
+$(BUILD)/libtarn.so: $(BUILD)/libtarn.so.$(VERSION)
+	$(Q)ln -sf $(<F) $(BUILD)/libtarn.so.$(SOVERSION) && ln -sf $(<F) $@
+
+link = $(call say,LD,$@) mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(LDFLAGS) \
+       $(filter %.o %.a,$^) $(1) -o $@
+$(BUILD)/tarnd: $(DAEMON_OBJS) $(call objs,proto pool)
+	$(call link,$(DAEMON_LIBS))
+$(TESTS): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/libtest.a $(BUILD)/libtarnd.a $(BUILD)/libtarn.a
+	$(call link,$(DAEMON_LIBS) $(CMOCKA_LIBS))
+$(SO_TESTS): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/libtarn.so
+	$(call link,$(SO_LIBS) $(CMOCKA_LIBS))
+$(PROGS): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/libtarn.a
+	$(call link)
+$(DIR_PROGS): $(BUILD)/%: $$(call objs,$$*) $(BUILD)/libtarn.a
+	$(call link,$(if $(filter %/tarnctl,$@),$(TABLE_LIBS)))
+$(BENCHES): $(BUILD)/%: $(BUILD)/obj/%.o $(BENCH_OBJS) $(BUILD)/libtarn.a
+	$(call link,$(BENCH_LIBS))
+
+# What follows `deps` is a make of its own: it may find what this one could not.
+deps deps-build deps-bench:                   ## install what is missing, by apt
+	$(Q)scripts/install-deps build $(if $(filter deps,$@),test,$(@:deps-%=%))
+check: deps                                   ## install, build, lint, run every test
+	$(Q)$(MAKE) all tests lint
+	$(Q)$(MAKE) run-tests
+check-asan check-tsan: check-%: deps          ## all tests under a sanitizer
+	$(Q)$(MAKE) SAN=$* all tests
+	$(Q)$(MAKE) SAN=$* run-tests
+run-tests: all tests                          ## run the tests; T=word picks some
+	$(Q)TARN_BUILD=$(abspath $(BUILD)) T='$(T)' scripts/run-tests $(TESTS) $(SO_TESTS)
+demo: deps-build                              ## install, build, count words in four processes
+	$(Q)$(MAKE) all
+	$(Q)TARN_BUILD=$(abspath $(BUILD)) scripts/demo
+bench: deps-bench                             ## measure beside other allocators
+	$(Q)$(MAKE) all benches
+	$(Q)for b in $(BENCHES); do \
+	    TARN_BUILD=$(abspath $(BUILD)) $(BUILD)/tools/tarn-run $$b $(BENCH_ARGS) || exit 1; done
+
+lint: $(BUILD)/libtarn.so                     ## layers, label pairs, symbols, headers, style
+	$(Q)scripts/check-layers
+	$(Q)scripts/check-pairs pool/*.[ch] client/*.[ch]
+	$(Q)scripts/check-symbols $(BUILD)/libtarn.so client/libtarn.map tests/abi/symbols.txt
+	$(Q)scripts/check-headers $(CC) $(ALL_CFLAGS) $(DAEMON_CFLAGS)
+	$(Q)scripts/check-manuals $(CC) tests/abi/symbols.txt
+	$(Q)scripts/check-style
+
+INSTALL_ENV = BUILD='$(BUILD)' DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' \
+              INCLUDEDIR='$(INCLUDEDIR)' MANDIR='$(MANDIR)' VERSION='$(VERSION)'
+install: all                                  ## install below $(DESTDIR)$(PREFIX)
+	$(Q)$(INSTALL_ENV) scripts/install-files
+uninstall:                                    ## remove what install put there
+	$(Q)$(INSTALL_ENV) scripts/install-files --remove
+clean:                                        ## remove every build tree
+	rm -rf build
+help:                                         ## list these targets
+	@sed -n 's/^\([a-z][a-z -]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 30
+	@echo '  Variables: SAN=asan|tsan DEBUG=1 WERROR=1 V=1 CC=clang PREFIX= DESTDIR= BENCH_ARGS='
+
+.PHONY: all lib daemon tests benches deps deps-build deps-bench check check-asan check-tsan \
+        run-tests demo bench lint install uninstall clean help
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

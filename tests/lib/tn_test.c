@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tests/lib/tn_test.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static int fds_at_setup;
+
+int tn_test_setup(void **state)
+{
+	(void)state;
+	alarm(TN_TEST_SECONDS);
+	fds_at_setup = tn_test_fd_count(0);
+	return 0;
+}
+
+int tn_test_teardown(void **state)
+{
+	int now = tn_test_fd_count(0);
+
+	(void)state;
+	alarm(0);
+	if (now == fds_at_setup)
+		return 0;
+	print_error("descriptors: %d before, %d after\n", fds_at_setup, now);
+	return -1;
+}
+
+int64_t tn_test_now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+const char *tn_test_program(const char *name, char *buf, size_t bytes)
+{
+	const char *build = getenv("TARN_BUILD");
+
+	snprintf(buf, bytes, "%s/%s", build ? build : "build", name);
+	return buf;
+}
+
+int tn_test_fd_count(pid_t pid)
+{
+	char path[64];
+	int n = 0;
+	DIR *dir;
+
+	if (pid)
+		snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	else
+		snprintf(path, sizeof(path), "/proc/self/fd");
+	dir = opendir(path);
+	assert_non_null(dir);
+	for (struct dirent *e; (e = readdir(dir));)
+		n += e->d_name[0] != '.';
+	closedir(dir);
+	return pid ? n : n - 1; /* without the one that reads */
+}
+
+void tn_test_mkdtemp(char *ret, size_t bytes)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	snprintf(ret, bytes, "%s/tarn-test-XXXXXX", tmp ? tmp : "/tmp");
+	assert_non_null(mkdtemp(ret));
+	assert_int_equal(chmod(ret, 0755), 0);
+}
+
+static int rm_one(const char *path, const struct stat *st, int type,
+		  struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+void tn_test_rmtree(const char *dir)
+{
+	nftw(dir, rm_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+void tn_test_write_file(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "we");
+
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+}
+
+static pid_t spawn(uid_t uid, gid_t gid, bool other, int (*fn)(void *),
+		   void *arg)
+{
+	pid_t parent = getpid(), pid;
+
+	fflush(NULL);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid)
+		return pid;
+	if (other && (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 ||
+		      setresuid(uid, uid, uid) < 0))
+		_exit(126);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(125);
+	alarm(TN_TEST_SECONDS);
+	_exit(fn(arg));
+}
+
+pid_t tn_test_spawn(int (*fn)(void *), void *arg)
+{
+	return spawn(0, 0, false, fn, arg);
+}
+
+pid_t tn_test_spawn_as(uid_t uid, gid_t gid, int (*fn)(void *), void *arg)
+{
+	return spawn(uid, gid, true, fn, arg);
+}
+
+int tn_test_wait(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0)
+		assert_int_equal(errno, EINTR);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* the daemon */
+
+void tn_test_daemon_init(struct tn_test_daemon *d)
+{
+	memset(d, 0, sizeof(*d));
+	tn_test_mkdtemp(d->dir, sizeof(d->dir));
+	snprintf(d->socket, sizeof(d->socket), "%s/tarn.sock", d->dir);
+	snprintf(d->pools, sizeof(d->pools), "%s/pools", d->dir);
+	snprintf(d->conf, sizeof(d->conf), "%s/tarnd.conf", d->dir);
+	snprintf(d->log, sizeof(d->log), "%s/log", d->dir);
+	assert_int_equal(mkdir(d->pools, 0755), 0);
+	tn_test_write_file(d->conf, "");
+}
+
+struct launch {
+	const struct tn_test_daemon *d;
+	const char *const *args;
+};
+
+static int exec_daemon(void *arg)
+{
+	const struct launch *l = arg;
+	const char *argv[32] = {
+		"tarnd", "--socket", l->d->socket, "--pools", l->d->pools,
+		"--config", l->d->conf,
+	};
+	const char *program = getenv("TARND");
+	char path[4096];
+	int n = 7, log;
+
+	for (const char *const *a = l->args; a && *a && n < 31; a++)
+		argv[n++] = *a;
+	log = open(l->d->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+	if (log < 0 || dup2(log, 2) < 0)
+		return 124;
+	alarm(0);
+	unsetenv("JOURNAL_STREAM");
+	unsetenv("NOTIFY_SOCKET");
+	unsetenv("LISTEN_FDS");
+	if (!program)
+		program = tn_test_program("tarnd", path, sizeof(path));
+	execv(program, (char *const *)argv);
+	dprintf(2, "%s: %s\n", program, strerror(errno));
+	return 127;
+}
+
+static bool accepts(const char *path)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	bool ok;
+
+	assert_true(fd >= 0);
+	assert_true(strlen(path) < sizeof(sa.sun_path));
+	strcpy(sa.sun_path, path);
+	ok = connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0;
+	close(fd);
+	return ok;
+}
+
+static void print_log(const struct tn_test_daemon *d)
+{
+	char line[1024];
+	FILE *f = fopen(d->log, "re");
+
+	while (f && fgets(line, sizeof(line), f))
+		print_error("| %s", line);
+	if (f)
+		fclose(f);
+}
+
+void tn_test_daemon_start(struct tn_test_daemon *d, const char *const args[])
+{
+	struct launch l = { d, args };
+	int64_t end = tn_test_now_ms() + 20000;
+	int fds;
+
+	d->pid = tn_test_spawn(exec_daemon, &l);
+	setenv("TARN_SOCKET", d->socket, 1);
+	while (!accepts(d->socket)) {
+		if (waitpid(d->pid, NULL, WNOHANG) == d->pid ||
+		    tn_test_now_ms() > end) {
+			print_log(d);
+			fail_msg("tarnd does not come up");
+		}
+		usleep(2000);
+	}
+	/* until it has seen the end of the connection that tried */
+	for (int calm = 0; calm < 3; calm++) {
+		fds = tn_test_fd_count(d->pid);
+		usleep(5000);
+		if (tn_test_fd_count(d->pid) != fds)
+			calm = 0;
+	}
+}
+
+int tn_test_daemon_run(struct tn_test_daemon *d, const char *const args[])
+{
+	struct launch l = { d, args };
+
+	return tn_test_wait(tn_test_spawn(exec_daemon, &l));
+}
+
+static int end_daemon(struct tn_test_daemon *d, int sig)
+{
+	int status;
+
+	/* not the other way round: it would undo the stop by which a leak
+	 * checker, in the end of the process, looks at its threads */
+	kill(d->pid, SIGCONT);
+	kill(d->pid, sig);
+	status = tn_test_wait(d->pid);
+	d->pid = 0;
+	unsetenv("TARN_SOCKET");
+	return status;
+}
+
+void tn_test_daemon_stop(struct tn_test_daemon *d)
+{
+	int status = end_daemon(d, SIGTERM);
+
+	if (status)
+		print_log(d);
+	assert_int_equal(status, 0);
+	tn_test_rmtree(d->dir);
+}
+
+void tn_test_daemon_kill(struct tn_test_daemon *d)
+{
+	if (d->pid)
+		end_daemon(d, SIGKILL);
+	tn_test_rmtree(d->dir);
+}
+
+bool tn_test_daemon_said(const struct tn_test_daemon *d, const char *text)
+{
+	char line[1024];
+	bool found = false;
+	FILE *f = fopen(d->log, "re");
+
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = strstr(line, text);
+	if (f)
+		fclose(f);
+	return found;
+}
