@@ -9,7 +9,7 @@
  * `control`, that only it and tarnd map.
  *
  *   meta:     header | roots | caches | clients | done | fit | hints |
- *             areas | pages | tags | areas touched | pages touched
+ *             areas | pages | tags | areas touched | pages touched | shares
  *   control:  header | lanes
  *
  * Where each section begins follows from the pool's size alone
@@ -164,13 +164,14 @@ TN_SIZE(tn_client, 64);
  * A row of the page map: bit i is page i of the row, 1 = claimed; pages past
  * the pool's end are claimed for ever. The stamp says whose step made the
  * row what it is, so that a death right after the compare-and-swap can be
- * told from a death right before it (pool/row.h).
+ * told from a death right before it (pool/step.h).
  *
  *   0    8 map.lo       claimants, by 16-byte compare-and-swap
  *   8    8 map.hi       the same: TN_STAMP(slot, lane, step)
  */
 #define TN_STEP_BITS 41
 #define TN_STEP_MASK ((1ULL << TN_STEP_BITS) - 1)
+#define TN_STAMP_LANE_SHIFT 44
 #define TN_STAMP(slot, lane, step) \
 	((uint64_t)(slot) << 54 | (uint64_t)(lane) << 44 | (step))
 #define TN_STAMP_SLOT(stamp) ((unsigned)((stamp) >> 54))
@@ -254,6 +255,7 @@ TN_SIZE(tn_page, 16);
  *   TN_TAG_GIVEN | c  client c holds it once it takes it
  *   TN_TAG_LINK  | c  client c is linking it into a word, or out of one
  *   TN_TAG_POOL       the pool holds it
+ *   TN_TAG_SHARED     the clients in its share record hold it
  *
  * The tags of an area are 32 bands of 8 KiB. In each band every four pages
  * have 32 tags, a cache line. A slab has those of its first four pages: slots
@@ -270,11 +272,37 @@ TN_SIZE(tn_page, 16);
 #define TN_TAG_GIVEN 0x4000U
 #define TN_TAG_LINK 0x6000U
 #define TN_TAG_POOL 0xe001U
+#define TN_TAG_SHARED 0xe002U
 
 #define TN_BAND_TAGS_SHIFT 3                 /* tags of a page in a band */
 #define TN_BAND_SLOTS_SHIFT 5                /* tags of a slab in a band */
 #define TN_BAND_SHIFT 12                     /* tags of an area in one band */
 #define TN_AREA_TAGS_SHIFT 17                /* tags of an area */
+
+/*
+ * A share record: which clients hold a shared object. There is one for each
+ * page of the pool, rounded up to a power of two; an object's is one of the
+ * TN_SHARE_WINDOW that follow the hash of its place (pool/share.c).
+ *
+ *   0   16 state        any client, by steps: 0, or
+ *                       TN_SHARE_USED | offset / 16 << 12 | holders
+ *  16  256 set[16]      any client, by steps: a bit a client slot
+ */
+struct tn_share {
+	tn_a128 state;
+	tn_a128 set[TN_N_CLIENTS / 64];
+	uint8_t reserved[48];
+};
+TN_FIELD(tn_share, 0, 16, state);
+TN_FIELD(tn_share, 16, 256, set);
+TN_SIZE(tn_share, 320);
+
+#define TN_SHARE_WINDOW 32U
+#define TN_SHARE_USED (1ULL << 63)
+#define TN_SHARE_VALUE(off, n) \
+	(TN_SHARE_USED | (uint64_t)(off) >> 4 << 12 | (uint64_t)(n))
+#define TN_SHARE_OFF(value) (((value) & ~TN_SHARE_USED) >> 12 << 4)
+#define TN_SHARE_HOLDERS(value) ((unsigned)((value) & 0xfff))
 
 /* A fit hint, a byte an area. 0: nothing there is claimed, but for claims under
  * way (pool/fit.c). Else a guess: no free block there is of more than order
@@ -319,11 +347,12 @@ TN_SIZE(tn_control, 64);
  *
  *   0    8 state        0 unused; else TN_LANE_BUSY | thread id
  *   8    8 op           0, or what is under way: TN_OP_*
- *  16    8 progress     of a run's rows, and the number of the last step
- *  24    8 ref          of a publish, claim or give: the object's place,
+ *  16    8 progress     how far the op came, and the number of the last step
+ *  24    8 ref          of all but runs and slabs: the object's place,
  *                       and TN_LANE_LINKED: the claim has seen the word
  *  32    8 word         of a publish or claim: the word's place in data;
- *                       of a give: the receiver's id
+ *                       of a give: the receiver's id; of a share, hold or
+ *                       release: the holder's slot
  */
 struct tn_lane {
 	tn_a64 state;
@@ -343,20 +372,23 @@ TN_SIZE(tn_lane, 64);
 #define TN_LANE_BUSY (1ULL << 63)
 #define TN_LANE_LINKED (1ULL << 63)
 
-/* op: kind : 8 | pages : 28 | first page : 28 */
+/* op: kind : 8 | pages : 28 | first page, or share record : 28 */
 #define TN_OP_NONE 0U
 #define TN_OP_RUN 1U     /* the lane has (some rows of) these pages: a run */
 #define TN_OP_SLAB 2U    /* the same, a slab's */
 #define TN_OP_PUBLISH 3U /* .ref goes into .word */
 #define TN_OP_CLAIM 4U   /* .ref comes out of .word */
 #define TN_OP_GIVE 5U    /* .ref goes to client .word */
+#define TN_OP_SHARE 6U   /* .ref becomes shared, slot .word its only holder */
+#define TN_OP_HOLD 7U    /* slot .word becomes a holder of .ref */
+#define TN_OP_RELEASE 8U /* slot .word is a holder no more */
 #define TN_OP(kind, page, pages) \
 	((uint64_t)(kind) << 56 | (uint64_t)(pages) << 28 | (uint64_t)(page))
 #define TN_OP_KIND(op) ((unsigned)((op) >> 56))
 #define TN_OP_PAGES(op) ((op) >> 28 & 0xfffffff)
 #define TN_OP_PAGE(op) ((op) & 0xfffffff)
 
-/* progress: downward : 1 | row : 22 (of the run) | step : 41 */
+/* progress: downward : 1 | row (of the run), or phase : 22 | step : 41 */
 #define TN_PROGRESS(down, row, step) \
 	((uint64_t)(down) << 63 | (uint64_t)(row) << TN_STEP_BITS | (step))
 #define TN_PROGRESS_DOWN(p) ((p) >> 63)

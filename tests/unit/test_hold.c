@@ -50,7 +50,8 @@ static int release(uint32_t client, uint64_t off)
 	struct tn_object obj;
 	int r = tn_object_find(&heap.pool, off, &obj);
 
-	return r < 0 ? r : tn_object_release(&heap.pool, &lane[client], &obj);
+	return r < 0 ? r : tn_object_release(&heap.pool, &lane[client], off,
+					     &obj);
 }
 
 static void only_the_holder_frees_and_only_once(void **state)

@@ -24,7 +24,8 @@ static void drop(struct tn_lane_ref *l, uint64_t page)
 	struct tn_object obj;
 
 	assert_int_equal(tn_object_find(&heap.pool, page << 12, &obj), 0);
-	assert_int_equal(tn_object_release(&heap.pool, l, &obj), 0);
+	assert_int_equal(tn_object_release(&heap.pool, l, page << 12,
+					   &obj), 0);
 	assert_int_equal(tn_run_drop(&heap.pool, l, TN_OP_RUN, obj.page,
 				     obj.pages), 0);
 }
@@ -183,6 +184,9 @@ static void a_wrong_hint_hides_no_page_from_the_last_resort(void **state)
 	tn_heap_fini(&heap);
 }
 
+static bool was_done(struct tn_lane_ref *l, uint64_t step)
+{ return tn_step_was_done(&heap.pool, l, tn_row_of(&heap.pool, 3), step); }
+
 static void a_step_is_told_from_the_same_step_not_done(void **state)
 {
 	struct tn_lane_ref a, b;
@@ -194,16 +198,16 @@ static void a_step_is_told_from_the_same_step_not_done(void **state)
 	b = tn_heap_lane(&heap, 2, 5);
 	assert_true(tn_row_claim(&heap.pool, &a, 3, 0xf0, 0));
 	step = TN_PROGRESS_STEP(tn64_load_relaxed(&a.rec->progress));
-	assert_true(tn_row_was_done(&heap.pool, &a, 3, step));
-	assert_false(tn_row_was_done(&heap.pool, &a, 3, step + 1));
+	assert_true(was_done(&a, step));
+	assert_false(was_done(&a, step + 1));
 	/* another overwrites the stamp: the answer stays */
 	assert_true(tn_row_claim(&heap.pool, &b, 3, 0x0f, 0));
-	assert_true(tn_row_was_done(&heap.pool, &a, 3, step));
-	assert_false(tn_row_was_done(&heap.pool, &a, 3, step + 1));
+	assert_true(was_done(&a, step));
+	assert_false(was_done(&a, step + 1));
 	/* a claim that lost was not done */
 	assert_false(tn_row_claim(&heap.pool, &a, 3, 0x01, 0));
 	step = TN_PROGRESS_STEP(tn64_load_relaxed(&a.rec->progress));
-	assert_false(tn_row_was_done(&heap.pool, &a, 3, step));
+	assert_false(was_done(&a, step));
 	tn_heap_fini(&heap);
 }
 

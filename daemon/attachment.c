@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The life of a client.
+ *
+ *	new ----> LIVE ----end()----> ENDING ----recovered----> gone, freed
+ *
+ *           slot's state    control file    slot, charge, pool's reference
+ *   LIVE    ALIVE | id      mapped          taken
+ *   ENDING  DEAD | id       mapped          taken
+ *   gone    0               unmapped        given back
+ *
+ *   I1  the slot says ALIVE before the process can know its id, and DEAD
+ *       before recovery looks at the first tag
+ *   I2  the id stays taken until recovery is complete: while any tag may name
+ *       it, nobody else has it
+ *   I3  the truth is this struct and pool->slots. What stands in the slot is
+ *       for the clients, and is written, never read
+ *
+ * Whoever gives an object to a client looks at its slot after it has noted
+ * the gift, and recovery looks at the notes after the slot says DEAD: one of
+ * the two sees the other. Hence the full fence in set_state().
+ *
+ * If the files contradict themselves, recovery stops, and the pool is
+ * poisoned. From then on nobody allocates in it, so its clients just go.
+ */
+#include "daemon/attachment.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/cleanup.h"
+#include "daemon/log.h"
+
+static void set_state(struct attachment *a, uint64_t state)
+{
+	struct tn_client *slot = &a->pool->view.clients[
+		TN_CLIENT_SLOT(a->client)];
+
+	tn64_store_relaxed(&slot->state, state ? state | a->client : 0);
+	tn_fence_full();
+}
+
+static void set_pid_uid(struct attachment *a, uint64_t pid_uid)
+{
+	tn64_store_relaxed(&a->pool->view.clients[
+		TN_CLIENT_SLOT(a->client)].pid_uid, pid_uid);
+}
+
+static int charge(struct attachment *a, struct quota *quota, uid_t uid)
+{
+	int r = quota_charge(quota, &a->charge, uid, QUOTA_ATTACHMENTS, 1,
+			     false);
+
+	return r == QUOTA_EXCEEDED ? ATTACHMENT_NO_QUOTA : r;
+}
+
+static int make_control(struct attachment *a)
+{
+	char name[TN_NAME_BYTES + 32];
+
+	snprintf(name, sizeof(name), "tarn:%s:%u", a->pool->spec.name,
+		 (unsigned)a->client);
+	return pool_make_control(a->pool, name, a->client, &a->control);
+}
+
+/* All or nothing. */
+static int open_fds(const struct attachment *a, uint32_t role, int ret_fds[3])
+{
+	tn_cleanup(tn_closep) int meta = -1, data = -1, control = -1;
+
+	meta = backing_reopen(&a->pool->meta, role != TN_OBSERVER);
+	if (meta < 0)
+		return meta;
+	data = backing_reopen(&a->pool->data, role == TN_PRODUCER);
+	if (data < 0)
+		return data;
+	control = backing_reopen(&a->control, true);
+	if (control < 0)
+		return control;
+	ret_fds[0] = tn_steal_fd(meta);
+	ret_fds[1] = tn_steal_fd(data);
+	ret_fds[2] = tn_steal_fd(control);
+	return 0;
+}
+
+static void attachment_freep(struct attachment **a)
+{
+	attachment_free(*a);
+}
+
+int attachment_new(struct attachment **ret, struct pool *pool,
+		   const struct peer *peer, struct quota *quota, uint32_t role,
+		   int ret_fds[3])
+{
+	tn_cleanup(attachment_freep) struct attachment *a = NULL;
+	int r;
+
+	a = calloc(1, sizeof(*a));
+	if (!a)
+		return -ENOMEM;
+	tn_list_init(&a->link);
+	a->control = (struct backing)BACKING_NONE;
+	a->pool = pool_ref(pool);
+	r = charge(a, quota, peer->uid);
+	if (r)
+		return r;
+	if (slots_take(&pool->slots, &a->client) == SLOTS_NONE_FREE)
+		return ATTACHMENT_FULL;
+	r = make_control(a);
+	if (r == 0)
+		r = open_fds(a, role, ret_fds);
+	if (r < 0)
+		return r;
+	backing_close_fd(&a->control);
+	set_pid_uid(a, (uint64_t)(uint32_t)peer->pid << 32 | peer->uid);
+	set_state(a, TN_CLIENT_ALIVE);
+	*ret = tn_steal_ptr(a);
+	return 0;
+}
+
+void attachment_free(struct attachment *a)
+{
+	if (!a)
+		return;
+	tn_list_remove(&a->link);
+	if (a->client) {
+		set_state(a, 0);
+		set_pid_uid(a, 0);
+		slots_give(&a->pool->slots, a->client);
+	}
+	backing_fini(&a->control);
+	quota_refund(&a->charge);
+	pool_unref(a->pool);
+	free(a);
+}
+
+static void report(struct attachment *a)
+{
+	struct pool *pool = a->pool;
+	const struct log_about about = {
+		.pool = pool->spec.name, .client = a->client,
+	};
+
+	if (a->job.result < 0 && !pool->poisoned) {
+		pool_poison(pool);
+		log_line(LOG_ERR, &about, "poisoned: its metadata contradicts "
+			 "itself; found in recovery of client %u",
+			 (unsigned)a->client);
+	} else if (a->job.recover.freed_objects) {
+		log_line(LOG_DEBUG, &about, "%llu objects, %llu bytes of "
+			 "client %u are free",
+			 (unsigned long long)a->job.recover.freed_objects,
+			 (unsigned long long)a->job.recover.freed_bytes,
+			 (unsigned)a->client);
+	}
+}
+
+static void on_recovered(struct reaper_job *job)
+{
+	struct attachment *a = tn_list_entry(job, struct attachment, job);
+	void (*gone)(void *owner, uint32_t number) = a->gone;
+	void *owner = a->owner;
+	uint32_t number = a->number;
+
+	report(a);
+	attachment_free(a);
+	gone(owner, number);
+}
+
+void attachment_end(struct attachment *a, struct reaper *reaper)
+{
+	if (a->ending)
+		return;
+	a->ending = true;
+	set_state(a, TN_CLIENT_DEAD);
+	a->job.control = a->control.map;
+	a->job.client = a->client;
+	a->job.done = on_recovered;
+	tn_list_init(&a->job.link);
+	reaper_post(reaper, &a->pool->queue, &a->job);
+}

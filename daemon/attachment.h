@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+/* One client: a process attached to a pool. See attachment.c. */
+#include <stdint.h>
+
+#include "base/list.h"
+#include "daemon/peer.h"
+#include "daemon/pool.h"
+#include "daemon/reaper.h"
+
+struct attachment {
+	struct tn_list link;    /* the owner's */
+	struct pool *pool;      /* a reference */
+	struct backing control; /* mapped; its descriptor is closed */
+	struct quota_charge charge;
+	struct reaper_job job;
+	uint32_t client;        /* id */
+	uint32_t number;        /* the owner's */
+	bool ending;
+	void (*gone)(void *owner, uint32_t number); /* it is freed by then */
+	void *owner;
+};
+
+enum { ATTACHMENT_NO_QUOTA = 1, ATTACHMENT_FULL = 2 };
+
+/**
+ * attachment_new() - make a process a client of a pool
+ * @role: decides how the descriptors are open; permitted already
+ * @ret_fds: meta, data, control: the caller's
+ *
+ * Return: 0; ATTACHMENT_NO_QUOTA; ATTACHMENT_FULL (too many clients); -errno.
+ */
+int attachment_new(struct attachment **ret, struct pool *pool,
+		   const struct peer *peer, struct quota *quota, uint32_t role,
+		   int ret_fds[3]);
+
+/**
+ * attachment_end() - the process is dead, or has left: recover what it held
+ * @a: .owner and .gone are set
+ *
+ * Frees it and calls .gone later, from reaper_dispatch(). Nothing happens if
+ * it is under way already.
+ */
+void attachment_end(struct attachment *a, struct reaper *reaper);
+
+/** attachment_free() - drop it without recovery: tarnd ends, or it never was */
+void attachment_free(struct attachment *a);

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "daemon/backing.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3 */
+#endif
+
+static int make_memfd(const char *name)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING |
+				    MFD_NOEXEC_SEAL);
+
+	/* before 6.3 the flag is unknown; any other refusal is meant */
+	if (fd < 0 && errno == EINVAL)
+		fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	return fd < 0 ? tn_neg_errno() : fd;
+}
+
+/*
+ * 0600, for else any uid that holds a read-only descriptor may reopen it for
+ * writing through /proc. SEAL too, for else a holder could add FUTURE_WRITE
+ * and so keep everybody who comes later, and tarnd, from mapping it.
+ */
+static int close_holes(int fd, uint64_t bytes)
+{
+	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+
+	if (fchmod(fd, 0600) < 0 || ftruncate(fd, (off_t)bytes) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, seals) < 0)
+		return tn_neg_errno();
+	return 0;
+}
+
+int backing_init(struct backing *b, const char *name, uint64_t bytes, int prot)
+{
+	tn_cleanup(tn_closep) int fd = -1;
+	void *at = NULL;
+	int r;
+
+	*b = (struct backing)BACKING_NONE;
+	fd = make_memfd(name);
+	if (fd < 0)
+		return fd;
+	r = close_holes(fd, bytes);
+	if (r < 0)
+		return r;
+	if (prot) {
+		at = mmap(NULL, bytes, prot, MAP_SHARED, fd, 0);
+		if (at == MAP_FAILED)
+			return tn_neg_errno();
+		madvise(at, bytes, MADV_DONTDUMP); /* others' data */
+	}
+	*b = (struct backing){ tn_steal_fd(fd), at, bytes };
+	return 0;
+}
+
+void backing_fini(struct backing *b)
+{
+	if (b->map)
+		munmap(b->map, b->bytes);
+	backing_close_fd(b);
+	*b = (struct backing)BACKING_NONE;
+}
+
+int backing_reopen(const struct backing *b, bool writable)
+{
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", b->fd);
+	fd = open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+	return fd < 0 ? tn_neg_errno() : fd;
+}
+
+void backing_close_fd(struct backing *b)
+{
+	tn_closep(&b->fd);
+}
+
+uint64_t backing_resident(const struct backing *b)
+{
+	struct stat st;
+
+	return fstat(b->fd, &st) < 0 ? 0 : (uint64_t)st.st_blocks * 512;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+/* Memory that can be given to other processes: a sealed memfd. */
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/mman.h>
+
+struct backing {
+	int fd;
+	void *map;      /* NULL if it is not mapped here */
+	uint64_t bytes;
+};
+#define BACKING_NONE { .fd = -1 }
+
+/**
+ * backing_init() - make one: zero, sparse, sealed, for no other uid to reopen
+ * @name: for /proc/PID/maps
+ * @prot: map it here: PROT_READ, or with PROT_WRITE; 0: do not
+ *
+ * Return: 0; -EMFILE, -ENFILE, -ENOMEM, ...
+ */
+int backing_init(struct backing *b, const char *name, uint64_t bytes, int prot);
+void backing_fini(struct backing *b);
+
+/**
+ * backing_reopen() - a descriptor of a description of its own
+ * @writable: else it is read-only, and a mapping of it can never be written
+ *
+ * Return: the descriptor; -EMFILE, ...
+ */
+int backing_reopen(const struct backing *b, bool writable);
+
+/** backing_close_fd() - keep just the mapping */
+void backing_close_fd(struct backing *b);
+
+/** backing_resident() - bytes of memory behind it */
+uint64_t backing_resident(const struct backing *b);

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "daemon/handlers.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "base/bits.h"
+#include "daemon/log.h"
+
+void handlers_reply(struct tn_packet *reply, uint16_t op, uint32_t id,
+		    int status)
+{
+	const struct tn_msg msg = {
+		.magic = TN_WIRE_MAGIC,
+		.op = op,
+		.bytes = sizeof(msg),
+		.id = id,
+		.status = status,
+	};
+
+	memcpy(reply->data, &msg, sizeof(msg));
+	reply->bytes = sizeof(msg);
+	reply->n_fds = 0;
+}
+
+static struct tn_msg header_of(const struct tn_packet *packet)
+{
+	struct tn_msg msg;
+
+	memcpy(&msg, packet->data, sizeof(msg));
+	return msg;
+}
+
+static int refuse(struct tn_packet *reply, int status)
+{
+	struct tn_msg msg = header_of(reply);
+
+	handlers_reply(reply, msg.op, msg.id, status);
+	return 0;
+}
+
+static void append(struct tn_packet *reply, const void *body, size_t bytes)
+{
+	memcpy(reply->data + reply->bytes, body, bytes);
+	reply->bytes += bytes;
+}
+
+/* The header tells the length and the descriptors that were added. */
+static void seal(struct tn_packet *reply)
+{
+	struct tn_msg msg = header_of(reply);
+
+	msg.bytes = (uint32_t)reply->bytes;
+	msg.n_fds = reply->n_fds;
+	memcpy(reply->data, &msg, sizeof(msg));
+}
+
+static int handle_hello(struct session *session, const void *body,
+			struct tn_packet *reply)
+{
+	struct tn_hello_reply hello_reply = { .layout_major = TN_LAYOUT_MAJOR };
+	struct tn_hello hello;
+
+	(void)session;
+	memcpy(&hello, body, sizeof(hello));
+	if (hello.max_version < TN_WIRE_MIN_VERSION ||
+	    hello.min_version > TN_WIRE_VERSION) {
+		refuse(reply, -EPROTONOSUPPORT);
+		return HANDLER_CLOSE;
+	}
+	hello_reply.version = (uint16_t)tn_min64(hello.max_version,
+						 TN_WIRE_VERSION);
+	append(reply, &hello_reply, sizeof(hello_reply));
+	return 0;
+}
+
+static int handle_ping(struct session *session, const void *body,
+		       struct tn_packet *reply)
+{
+	(void)session;
+	(void)body;
+	(void)reply;
+	return 0;
+}
+
+static int handle_create(struct session *session, const void *body,
+			 struct tn_packet *reply)
+{
+	struct server *server = session->server;
+	const struct peer *peer = &session->peer;
+	struct log_about about = session_about(session);
+	struct tn_create create;
+	struct pool_spec spec;
+	int r;
+
+	memcpy(&create, body, sizeof(create));
+	spec = (struct pool_spec){
+		.bytes = create.bytes,
+		.kind = create.kind,
+		.policy = create.policy,
+		.flags = create.flags,
+		.access.uid = peer->uid,
+		.access.gid = create.gid == UINT32_MAX ? peer->gid : create.gid,
+		.access.mode = create.mode,
+	};
+	memcpy(spec.name, create.name, sizeof(spec.name));
+	if (pool_spec_check(&spec))
+		return refuse(reply, -EINVAL);
+	if (!policy_may_create(peer, spec.access.gid))
+		return refuse(reply, -EACCES);
+	r = registry_add(&server->registry, &spec, &server->quota, false);
+	if (r == REGISTRY_EXISTS)
+		return refuse(reply, -EEXIST);
+	if (r == REGISTRY_NO_QUOTA)
+		return refuse(reply, -EDQUOT);
+	if (r < 0)
+		return r;
+	about.pool = spec.name;
+	log_peer(&about, "created, %llu bytes",
+		 (unsigned long long)spec.bytes);
+	server_changed(server);
+	return 0;
+}
+
+static struct pool *find(struct session *session, const char *name)
+{
+	return registry_find(&session->server->registry, name);
+}
+
+static int handle_destroy(struct session *session, const void *body,
+			  struct tn_packet *reply)
+{
+	struct log_about about = session_about(session);
+	struct tn_by_name by_name;
+	struct pool *pool;
+
+	memcpy(&by_name, body, sizeof(by_name));
+	pool = find(session, by_name.name);
+	if (!pool)
+		return refuse(reply, -ENOENT);
+	if (!policy_may_destroy(&session->peer, &pool->spec.access))
+		return refuse(reply, -EPERM);
+	about.pool = by_name.name;
+	log_peer(&about, "destroyed, %u clients have it open",
+		 pool_n_clients(pool));
+	registry_remove(&session->server->registry, pool);
+	server_changed(session->server);
+	return 0;
+}
+
+static int handle_stat(struct session *session, const void *body,
+		       struct tn_packet *reply)
+{
+	struct tn_by_name by_name;
+	struct tn_info info;
+	struct pool *pool;
+
+	memcpy(&by_name, body, sizeof(by_name));
+	pool = find(session, by_name.name);
+	if (!pool)
+		return refuse(reply, -ENOENT);
+	if (!policy_may_see(&session->peer, &pool->spec.access))
+		return refuse(reply, -EACCES);
+	pool_info(pool, &info);
+	append(reply, &info, sizeof(info));
+	return 0;
+}
+
+/* The next pool after @name that the peer may open. */
+static struct pool *next_seen(const struct session *session, const char *name)
+{
+	const struct registry *registry = &session->server->registry;
+	struct pool *pool = registry_after(registry, name);
+
+	while (pool && !policy_may_see(&session->peer, &pool->spec.access))
+		pool = registry_after(registry, pool->spec.name);
+	return pool;
+}
+
+static int handle_list(struct session *session, const void *body,
+		       struct tn_packet *reply)
+{
+	struct tn_list_reply list = { 0 };
+	struct tn_by_name by_name;
+	struct tn_info info;
+	struct pool *pool;
+	size_t list_off = reply->bytes;
+
+	memcpy(&by_name, body, sizeof(by_name));
+	append(reply, &list, sizeof(list));
+	for (pool = next_seen(session, by_name.name);
+	     pool && list.n < TN_LIST_MAX;
+	     pool = next_seen(session, pool->spec.name)) {
+		pool_info(pool, &info);
+		append(reply, &info, sizeof(info));
+		list.n++;
+	}
+	list.more = pool != NULL;
+	memcpy(reply->data + list_off, &list, sizeof(list));
+	return 0;
+}
+
+/*
+ * Descriptors under way count against what tarnd itself may have open, until
+ * they are read. So one reply with descriptors at a time: there may be no
+ * other while one may lie unread.
+ */
+static bool fds_unread(struct session *session)
+{
+	int bytes;
+
+	if (session->fds_unread && ioctl(session->fd, SIOCOUTQ, &bytes) == 0 &&
+	    bytes == 0)
+		session->fds_unread = false;
+	return session->fds_unread;
+}
+
+static int may_open(struct session *session, const struct tn_open *open,
+		    struct pool *pool)
+{
+	if (open->role < TN_PRODUCER || open->role > TN_OBSERVER)
+		return -EINVAL;
+	if (!pool)
+		return -ENOENT;
+	if (!policy_may_open(&session->peer, &pool->spec.access, open->role))
+		return -EACCES;
+	/* to look at what is left does no harm */
+	if (pool->poisoned && open->role != TN_OBSERVER)
+		return -EUCLEAN;
+	return fds_unread(session) ? -EBUSY : 0;
+}
+
+static int attach(struct session *session, struct pool *pool, uint32_t role,
+		  struct tn_packet *reply)
+{
+	struct attachment *a;
+	int r;
+
+	r = attachment_new(&a, pool, &session->peer, &session->server->quota,
+			   role, reply->fds);
+	if (r)
+		return r;
+	reply->n_fds = 3;
+	session_adopt(session, a);
+	return 0;
+}
+
+static int handle_open(struct session *session, const void *body,
+		       struct tn_packet *reply)
+{
+	struct tn_open_reply open_reply;
+	struct tn_open open;
+	struct pool *pool;
+	int r;
+
+	memcpy(&open, body, sizeof(open));
+	pool = find(session, open.name);
+	r = may_open(session, &open, pool);
+	if (r < 0)
+		return refuse(reply, r);
+	r = attach(session, pool, open.role, reply);
+	if (r == ATTACHMENT_NO_QUOTA)
+		return refuse(reply, -EDQUOT);
+	if (r == ATTACHMENT_FULL)
+		return refuse(reply, -EUSERS);
+	if (r < 0)
+		return r;
+	open_reply = (struct tn_open_reply){
+		.data_bytes = pool->geo.data_bytes,
+		.meta_bytes = pool->geo.meta_bytes,
+		.control_bytes = pool->geo.control_bytes,
+		.mark = pool->mark,
+		.kind = pool->spec.kind,
+		.policy = pool->spec.policy,
+		.flags = pool->spec.flags,
+		.role = open.role,
+		.client = session->fresh->client,
+		.attach = session->fresh->number,
+	};
+	append(reply, &open_reply, sizeof(open_reply));
+	return 0;
+}
+
+static int handle_leave(struct session *session, const void *body,
+			struct tn_packet *reply)
+{
+	struct attachment *a;
+	struct tn_leave leave;
+
+	memcpy(&leave, body, sizeof(leave));
+	a = session_attachment(session, leave.attach);
+	if (!a)
+		return refuse(reply, -ENOENT);
+	session->leaving = leave.attach;
+	session->leave_id = header_of(reply).id;
+	attachment_end(a, session->server->reaper);
+	return HANDLER_LATER;
+}
+
+int handlers_call(struct session *session, const struct tn_packet *packet,
+		  struct tn_packet *reply)
+{
+	static int (*const handlers[TN_MSG_N_OPS])(
+		struct session *, const void *, struct tn_packet *) = {
+		[TN_MSG_HELLO] = handle_hello,
+		[TN_MSG_PING] = handle_ping,
+		[TN_MSG_CREATE] = handle_create,
+		[TN_MSG_DESTROY] = handle_destroy,
+		[TN_MSG_STAT] = handle_stat,
+		[TN_MSG_LIST] = handle_list,
+		[TN_MSG_OPEN] = handle_open,
+		[TN_MSG_LEAVE] = handle_leave,
+	};
+	struct tn_msg msg = header_of(packet);
+	int r;
+
+	handlers_reply(reply, msg.op, msg.id, 0);
+	r = handlers[msg.op](session, packet->data + sizeof(msg), reply);
+	if (r < 0)
+		handlers_reply(reply, msg.op, msg.id, 0);
+	else
+		seal(reply);
+	return r;
+}

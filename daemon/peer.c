@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "daemon/peer.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77 /* Linux 6.5 */
+#endif
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59
+#endif
+
+static int get_groups(struct peer *peer, int sock)
+{
+	tn_cleanup(tn_freep) gid_t *groups = NULL;
+	socklen_t bytes = 0;
+
+	/* asks for the size first; nothing changes in between */
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERGROUPS, NULL, &bytes) == 0)
+		return 0;
+	if (errno != ERANGE)
+		return tn_neg_errno();
+	groups = malloc(bytes);
+	if (!groups)
+		return -ENOMEM;
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERGROUPS, groups, &bytes) < 0)
+		return tn_neg_errno();
+	peer->n_groups = bytes / sizeof(*groups);
+	peer->groups = tn_steal_ptr(groups);
+	return 0;
+}
+
+/*
+ * Without SO_PEERPIDFD there is only the number, and between connect and
+ * here its process may have died and another may have it now. If after the
+ * pidfd was opened nobody has closed the connection yet, then its maker, or
+ * an heir of its descriptor, lived until then. What remains is an heir whose
+ * maker's number was taken in these moments: then the pidfd is a stranger's,
+ * and what the dead one held is given back only when the stranger is gone.
+ * Late, never too early for anybody who lives.
+ */
+static int pidfd_by_pid(pid_t pid, int sock)
+{
+	tn_cleanup(tn_closep) int fd = -1;
+	struct pollfd pfd = { .fd = sock };
+
+	fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (fd < 0)
+		return tn_neg_errno();
+	if (poll(&pfd, 1, 0) < 0)
+		return tn_neg_errno();
+	if (pfd.revents & POLLHUP)
+		return -ESRCH;
+	return tn_steal_fd(fd);
+}
+
+static int pidfd_of(pid_t pid, int sock, bool by_pid)
+{
+	socklen_t bytes = sizeof(int);
+	int fd;
+
+	if (!by_pid) {
+		if (!getsockopt(sock, SOL_SOCKET, SO_PEERPIDFD, &fd, &bytes))
+			return fd; /* the kernel makes it close-on-exec */
+		if (errno != ENOPROTOOPT)
+			return tn_neg_errno();
+	}
+	return pidfd_by_pid(pid, sock);
+}
+
+int peer_init(struct peer *peer, int sock, bool by_pid)
+{
+	struct ucred cred;
+	socklen_t bytes = sizeof(cred);
+	int r;
+
+	*peer = (struct peer)PEER_NONE;
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &bytes) < 0)
+		return tn_neg_errno();
+	peer->pid = cred.pid;
+	peer->uid = cred.uid;
+	peer->gid = cred.gid;
+	r = pidfd_of(cred.pid, sock, by_pid);
+	/* dead and reaped; kernels differ in how they say it */
+	if (r == -ESRCH || r == -ENODATA || r == -EINVAL)
+		return PEER_GONE;
+	if (r < 0)
+		return r;
+	peer->pidfd = r;
+	r = get_groups(peer, sock);
+	if (r < 0)
+		peer_fini(peer);
+	return r;
+}
+
+void peer_fini(struct peer *peer)
+{
+	tn_freep(&peer->groups);
+	peer->n_groups = 0;
+	tn_closep(&peer->pidfd);
+}
+
+bool peer_in_group(const struct peer *peer, gid_t gid)
+{
+	if (peer->gid == gid)
+		return true;
+	for (size_t i = 0; i < peer->n_groups; i++)
+		if (peer->groups[i] == gid)
+			return true;
+	return false;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+/*
+ * Who is at the other end of a connection: the process that connected, as
+ * the kernel recorded it then, whatever it has become or passed on since.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct peer {
+	pid_t pid;      /* for people; decides nothing */
+	uid_t uid;
+	gid_t gid;
+	gid_t *groups;  /* supplementary */
+	size_t n_groups;
+	int pidfd;      /* readable once the process is dead */
+};
+#define PEER_NONE { .pidfd = -1 }
+
+enum { PEER_GONE = 1 };
+
+/**
+ * peer_init() - who is at the other end of @sock
+ * @by_pid: do as if the kernel had no SO_PEERPIDFD (before 6.5)
+ *
+ * Return: 0; PEER_GONE: it is dead already; -errno.
+ */
+int peer_init(struct peer *peer, int sock, bool by_pid);
+void peer_fini(struct peer *peer);
+
+/** peer_in_group() - is @gid the peer's own or a supplementary group? */
+bool peer_in_group(const struct peer *peer, gid_t gid);

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+/*
+ * A pool as tarnd has it: its files, its rules, and the truth about who is
+ * attached. Lives while it has a name or somebody is attached.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/backing.h"
+#include "daemon/policy.h"
+#include "daemon/quota.h"
+#include "daemon/reaper.h"
+#include "daemon/slots.h"
+#include "pool/pool.h"
+#include "proto/wire.h"
+
+struct pool_spec {
+	char name[TN_NAME_BYTES];
+	uint64_t bytes;         /* rounded up to pages by pool_spec_check() */
+	uint32_t kind;          /* enum tn_kind */
+	uint32_t policy;        /* enum tn_policy */
+	uint32_t flags;         /* TN_POOL_* */
+	struct access access;
+};
+
+struct pool {
+	struct pool_spec spec;
+	struct tn_geo geo;
+	struct backing meta;    /* mapped here, writable: for recovery */
+	struct backing data;    /* mapped, read-only */
+	struct backing self;    /* tarnd's own control file */
+	struct tn_pool view;    /* for pool/ */
+	struct slots slots;
+	struct reaper_queue queue; /* clients of it to be recovered */
+	struct quota_charge bytes_charge, pool_charge;
+	uint64_t mark;
+	bool poisoned;          /* tarnd's word; the header's is a copy */
+	unsigned refs;          /* one for the name, one for each attachment */
+};
+
+/**
+ * pool_spec_check() - is it a pool that can be? Rounds .bytes up.
+ *
+ * Return: NULL, or what is wrong with it.
+ */
+const char *pool_spec_check(struct pool_spec *spec);
+
+enum { POOL_NO_QUOTA = 1 };
+
+/**
+ * pool_new() - make a pool; the caller has the one reference
+ * @spec: checked
+ * @mark: 16 bits, not 0
+ * @force: count it in the owner's quota without asking
+ *
+ * Return: 0; POOL_NO_QUOTA; -EMFILE, -ENOMEM, ...
+ */
+int pool_new(struct pool **ret, const struct pool_spec *spec, uint64_t mark,
+	     struct quota *quota, bool force);
+struct pool *pool_ref(struct pool *pool);
+struct pool *pool_unref(struct pool *pool); /* NULL, always */
+
+/** pool_make_control() - a control file for a client of it, mapped here */
+int pool_make_control(const struct pool *pool, const char *name,
+		      uint32_t client, struct backing *ret);
+
+/* How many processes are attached, those being recovered included. */
+unsigned pool_n_clients(const struct pool *pool);
+
+/** pool_poison() - tell all clients to stop using it, for good */
+void pool_poison(struct pool *pool);
+
+/** pool_info() - what STAT and LIST tell */
+void pool_info(const struct pool *pool, struct tn_info *ret);

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "daemon/registry.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/assert.h"
+#include "base/bits.h"
+#include "base/cleanup.h"
+
+void registry_init(struct registry *registry)
+{
+	memset(registry, 0, sizeof(*registry));
+}
+
+void registry_fini(struct registry *registry)
+{
+	for (size_t i = 0; i < registry->n; i++)
+		pool_unref(registry->pools[i]);
+	free(registry->pools);
+	registry_init(registry);
+}
+
+/* The index of the first pool whose name is not less than @name. */
+static size_t position(const struct registry *registry, const char *name)
+{
+	size_t lo = 0, hi = registry->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (strcmp(registry->pools[mid]->spec.name, name) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static bool is_at(const struct registry *registry, size_t at, const char *name)
+{
+	return at < registry->n &&
+	       !strcmp(registry->pools[at]->spec.name, name);
+}
+
+/* Random, so that a ref of a pool that is gone fits no other; unique while
+ * there are marks left. Pools without a name may share one with a new pool. */
+static int choose_mark(const struct registry *registry, uint64_t *ret)
+{
+	uint16_t start, m;
+
+	if (getrandom(&start, sizeof(start), 0) != sizeof(start))
+		return tn_neg_errno();
+	m = start;
+	do {
+		if (m && !(registry->marks[m / 64] & 1ULL << m % 64))
+			break;
+		m++;
+	} while (m != start);
+	*ret = m ? m : 1;
+	return 0;
+}
+
+static int make_room(struct registry *registry)
+{
+	size_t room = registry->room ? registry->room * 2 : 16;
+	struct pool **pools;
+
+	if (registry->n < registry->room)
+		return 0;
+	pools = realloc(registry->pools, room * sizeof(struct pool *));
+	if (!pools)
+		return -ENOMEM;
+	registry->pools = pools;
+	registry->room = room;
+	return 0;
+}
+
+int registry_add(struct registry *registry, const struct pool_spec *spec,
+		 struct quota *quota, bool force)
+{
+	size_t at = position(registry, spec->name);
+	struct pool *pool;
+	uint64_t mark;
+	int r;
+
+	if (is_at(registry, at, spec->name))
+		return REGISTRY_EXISTS;
+	r = make_room(registry);
+	if (r == 0)
+		r = choose_mark(registry, &mark);
+	if (r == 0)
+		r = pool_new(&pool, spec, mark, quota, force);
+	if (r)
+		return r == POOL_NO_QUOTA ? REGISTRY_NO_QUOTA : r;
+	memmove(registry->pools + at + 1, registry->pools + at,
+		(registry->n - at) * sizeof(struct pool *));
+	registry->pools[at] = pool;
+	registry->n++;
+	registry->marks[mark / 64] |= 1ULL << mark % 64;
+	return 0;
+}
+
+struct pool *registry_find(const struct registry *registry, const char *name)
+{
+	size_t at = position(registry, name);
+
+	return is_at(registry, at, name) ? registry->pools[at] : NULL;
+}
+
+struct pool *registry_after(const struct registry *registry, const char *name)
+{
+	size_t at = position(registry, name);
+
+	if (is_at(registry, at, name))
+		at++;
+	return at < registry->n ? registry->pools[at] : NULL;
+}
+
+void registry_remove(struct registry *registry, struct pool *pool)
+{
+	size_t at = position(registry, pool->spec.name);
+
+	tn_assert(at < registry->n && registry->pools[at] == pool);
+	registry->n--;
+	memmove(registry->pools + at, registry->pools + at + 1,
+		(registry->n - at) * sizeof(struct pool *));
+	registry->marks[pool->mark / 64] &= ~(1ULL << pool->mark % 64);
+	pool_unref(pool);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+/* The pools that have a name, by name. */
+#include <stddef.h>
+
+#include "daemon/pool.h"
+
+struct registry {
+	struct pool **pools; /* sorted by name */
+	size_t n, room;
+	uint64_t marks[65536 / 64]; /* bit m: a named pool carries mark m */
+};
+
+enum { REGISTRY_EXISTS = 1, REGISTRY_NO_QUOTA = 2, REGISTRY_ABSENT = 3 };
+
+void registry_init(struct registry *registry);
+void registry_fini(struct registry *registry);
+
+/**
+ * registry_add() - make a pool and name it
+ * @spec, @quota, @force: as of pool_new()
+ *
+ * Return: 0; REGISTRY_EXISTS; REGISTRY_NO_QUOTA; -errno.
+ */
+int registry_add(struct registry *registry, const struct pool_spec *spec,
+		 struct quota *quota, bool force);
+
+/** registry_find() - borrowed; NULL: there is none */
+struct pool *registry_find(const struct registry *registry, const char *name);
+
+/** registry_after() - the first whose name comes after @name, or NULL */
+struct pool *registry_after(const struct registry *registry, const char *name);
+
+/** registry_remove() - its name goes; it goes with its last attachment */
+void registry_remove(struct registry *registry, struct pool *pool);

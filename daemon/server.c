@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The server: one libevent loop.
+ *
+ *	listener   accept, a few at a time   -> session_new()
+ *	SIGTERM, SIGINT                         leave the loop
+ *	SIGHUP     configuration again
+ *	reaper's eventfd                     -> reaper_dispatch()
+ *	timers     watchdog; status line; listening again
+ *
+ * Start is all or nothing: limits and pool files are read and every declared
+ * pool is made before the first client is accepted. A reload reads everything
+ * first, and changes nothing if there is any mistake. It adds pools and sets
+ * limits; pools that are there stay as they are, whatever their files say now.
+ *
+ * When descriptors run out, accept() fails for a connection that stays in the
+ * backlog, so the listener would be ready for ever. It pauses instead.
+ *
+ * The watchdog is fed from this loop, if the reaper gets on with its slices.
+ */
+#include "daemon/server.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/bits.h"
+#include "base/cleanup.h"
+#include "daemon/listener.h"
+#include "daemon/log.h"
+#include "daemon/poolfile.h"
+#include "daemon/session.h"
+#include "daemon/systemd.h"
+
+#define ACCEPTS_A_TURN 16  /* picked, not tuned */
+static const struct timeval accept_pause = { .tv_usec = 100000 };
+static const struct timeval status_pause = { .tv_sec = 1 };
+
+static unsigned n_pools(const struct server *server)
+{
+	return (unsigned)server->registry.n;
+}
+
+static void pause_listener(struct server *server)
+{
+	log_warning("no client is accepted for a moment: %s", strerror(errno));
+	event_del(server->accept);
+	evtimer_add(server->accept_again, &accept_pause);
+}
+
+static void on_accept(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *server = arg;
+
+	(void)what;
+	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+		int client = accept4(fd, NULL, NULL,
+				     SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (client >= 0) {
+			session_new(server, client);
+		} else if (errno == EMFILE || errno == ENFILE ||
+			   errno == ENOBUFS || errno == ENOMEM) {
+			pause_listener(server);
+			return;
+		} else if (errno != EINTR && errno != ECONNABORTED) {
+			return; /* EAGAIN: that was all */
+		}
+	}
+}
+
+static void on_accept_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *server = arg;
+
+	(void)fd;
+	(void)what;
+	event_add(server->accept, NULL);
+}
+
+static void on_reaped(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *server = arg;
+
+	(void)fd;
+	(void)what;
+	reaper_dispatch(server->reaper);
+}
+
+static void on_watchdog(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *server = arg;
+
+	(void)fd;
+	(void)what;
+	if (reaper_healthy(server->reaper))
+		systemd_watchdog();
+	else
+		log_error("recovery does not get on; the watchdog starves");
+}
+
+static void on_status(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *server = arg;
+
+	(void)fd;
+	(void)what;
+	systemd_status(n_pools(server), server->n_sessions);
+}
+
+void server_changed(struct server *server)
+{
+	if (server->status && !evtimer_pending(server->status, NULL))
+		evtimer_add(server->status, &status_pause);
+}
+
+/* pools */
+
+static bool same_spec(const struct pool_spec *a, const struct pool_spec *b)
+{
+	return a->bytes == b->bytes && a->kind == b->kind &&
+	       a->policy == b->policy && a->flags == b->flags &&
+	       a->access.uid == b->access.uid &&
+	       a->access.gid == b->access.gid &&
+	       a->access.mode == b->access.mode;
+}
+
+static int add_pool(struct server *server, const struct pool_spec *spec)
+{
+	const struct log_about about = { .pool = spec->name };
+	struct pool *there = registry_find(&server->registry, spec->name);
+	int r;
+
+	if (there) {
+		if (!same_spec(&there->spec, spec))
+			log_line(LOG_WARNING, &about, "is not as its file "
+				 "says, and stays as it is");
+		return 0;
+	}
+	r = registry_add(&server->registry, spec, &server->quota, true);
+	if (r < 0)
+		log_line(LOG_ERR, &about, "cannot be made: %s", strerror(-r));
+	return r;
+}
+
+static int add_pools(struct server *server, const struct pool_spec *specs,
+		     size_t n)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = add_pool(server, &specs[i]);
+	return r;
+}
+
+static int read_pools(const struct config *config, struct pool_spec **ret,
+		      size_t *ret_n)
+{
+	return poolfile_read_all(config->pools, config->pools_given, ret,
+				 ret_n);
+}
+
+static int first_pools(struct server *server)
+{
+	tn_cleanup(tn_freep) struct pool_spec *specs = NULL;
+	size_t n;
+	int r = read_pools(&server->config, &specs, &n);
+
+	return r < 0 ? r : add_pools(server, specs, n);
+}
+
+static int reload(struct server *server)
+{
+	tn_cleanup(tn_freep) struct pool_spec *specs = NULL;
+	tn_cleanup(tn_freep) struct config *config = malloc(sizeof(*config));
+	size_t n;
+	int r;
+
+	if (!config)
+		return -ENOMEM;
+	r = config_init(config, server->argc, server->argv);
+	if (r == 0)
+		r = read_pools(config, &specs, &n);
+	if (r)
+		return r;
+	server->quota.limits = config->limits;
+	return add_pools(server, specs, n);
+}
+
+/* signals */
+
+static void on_hangup(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *server = arg;
+	int r;
+
+	(void)fd;
+	(void)what;
+	systemd_reloading();
+	r = reload(server);
+	if (r)
+		log_error("not reloaded; all goes on as it was");
+	else
+		log_info("reloaded: %u pools", n_pools(server));
+	systemd_ready(n_pools(server), server->n_sessions);
+}
+
+static void on_end(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *server = arg;
+
+	(void)fd;
+	(void)what;
+	event_base_loopbreak(server->base);
+}
+
+/* life */
+
+static int add_signals(struct server *server)
+{
+	static const struct {
+		int signal;
+		event_callback_fn fn;
+	} table[SERVER_SIGNALS] = {
+		{ SIGTERM, on_end }, { SIGINT, on_end }, { SIGHUP, on_hangup },
+	};
+
+	signal(SIGPIPE, SIG_IGN);
+	for (int i = 0; i < SERVER_SIGNALS; i++) {
+		struct event *e = evsignal_new(server->base, table[i].signal,
+					       table[i].fn, server);
+
+		server->signals[i] = e;
+		if (!e || event_add(e, NULL) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int add_watchdog(struct server *server)
+{
+	uint64_t usec = systemd_watchdog_usec();
+	const struct timeval period = {
+		.tv_sec = (time_t)(usec / 1000000),
+		.tv_usec = (suseconds_t)(usec % 1000000),
+	};
+
+	if (!usec)
+		return 0;
+	server->watchdog = event_new(server->base, -1, EV_PERSIST, on_watchdog,
+				     server);
+	if (!server->watchdog || evtimer_add(server->watchdog, &period) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+static int add_events(struct server *server)
+{
+	struct event_base *base = server->base;
+
+	server->accept = event_new(base, server->listen_fd,
+				   EV_READ | EV_PERSIST, on_accept, server);
+	server->accept_again = evtimer_new(base, on_accept_again, server);
+	server->reaped = event_new(base, reaper_fd(server->reaper),
+				   EV_READ | EV_PERSIST, on_reaped, server);
+	if (!server->accept || !server->accept_again || !server->reaped ||
+	    event_add(server->accept, NULL) < 0 ||
+	    event_add(server->reaped, NULL) < 0)
+		return -ENOMEM;
+	if (systemd_present()) {
+		server->status = evtimer_new(base, on_status, server);
+		if (!server->status)
+			return -ENOMEM;
+	}
+	return add_watchdog(server);
+}
+
+static int open_listener(struct server *server)
+{
+	int r = systemd_listener(&server->listen_fd);
+
+	if (r)
+		return r < 0 ? r : 0;
+	r = listener_open(server->config.socket, server->config.user);
+	if (r < 0)
+		return r;
+	server->listen_fd = r;
+	server->own_socket = true;
+	return 0;
+}
+
+/* Before anything is made that others could see. */
+static int make_loop(struct server *server)
+{
+	int r = reaper_new(&server->reaper);
+
+	if (r < 0)
+		return r;
+	server->base = event_base_new();
+	return server->base ? add_signals(server) : -ENOMEM;
+}
+
+int server_init(struct server *server, const struct config *config, int argc,
+		char *argv[])
+{
+	int r;
+
+	*server = (struct server){
+		.config = *config, .argc = argc, .argv = argv, .listen_fd = -1,
+	};
+	tn_list_init(&server->sessions);
+	registry_init(&server->registry);
+	quota_init(&server->quota, &config->limits);
+	r = make_loop(server);
+	if (r < 0) {
+		log_error("cannot start: %s", strerror(-r));
+		return r;
+	}
+	r = first_pools(server);
+	if (r < 0)
+		return r;
+	r = open_listener(server);
+	if (r < 0)
+		return r;
+	r = add_events(server);
+	if (r < 0)
+		log_error("cannot start: %s", strerror(-r));
+	return r;
+}
+
+static void free_event(struct event **event)
+{
+	if (*event)
+		event_free(*event);
+	*event = NULL;
+}
+
+static void free_events(struct server *server)
+{
+	struct event **all[] = {
+		&server->accept, &server->accept_again, &server->reaped,
+		&server->watchdog, &server->status,
+	};
+
+	for (size_t i = 0; i < TN_ARRAY_LEN(all); i++)
+		free_event(all[i]);
+	for (int i = 0; i < SERVER_SIGNALS; i++)
+		free_event(&server->signals[i]);
+	if (server->base)
+		event_base_free(server->base);
+	server->base = NULL;
+}
+
+void server_fini(struct server *server)
+{
+	if (server->own_socket)
+		unlink(server->config.socket);
+	tn_closep(&server->listen_fd);
+	free_event(&server->status); /* nothing is to change it any more */
+	/* first the thread, for it looks at the pools */
+	reaper_free(server->reaper);
+	server->reaper = NULL;
+	tn_list_for_each(link, &server->sessions)
+		session_free(tn_list_entry(link, struct session, link));
+	registry_fini(&server->registry);
+	quota_fini(&server->quota);
+	free_events(server);
+}
+
+int server_run(struct server *server)
+{
+	int r;
+
+	log_info("ready: %u pools", n_pools(server));
+	systemd_ready(n_pools(server), server->n_sessions);
+	r = event_base_dispatch(server->base);
+	systemd_stopping();
+	if (r < 0)
+		log_error("the event loop ended");
+	return r < 0 ? -EIO : 0;
+}

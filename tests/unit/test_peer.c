@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "daemon/peer.h"
+
+#include <grp.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "tests/lib/tn_test.h"
+
+static char dir[128];
+static struct sockaddr_un sa = { .sun_family = AF_UNIX };
+static int listener;
+
+static int setup(void **state)
+{
+	tn_test_setup(state);
+	tn_test_mkdtemp(dir, sizeof(dir));
+	strcpy(sa.sun_path, dir);
+	strcat(sa.sun_path, "/s");
+	listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	return bind(listener, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
+	       chmod(sa.sun_path, 0666) < 0 || listen(listener, 5) < 0;
+}
+
+static int teardown(void **state)
+{
+	close(listener);
+	tn_test_rmtree(dir);
+	return tn_test_teardown(state);
+}
+
+static int connect_and_wait(void *arg)
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+	char c;
+
+	(void)arg;
+	close(listener);
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+		return 1;
+	return (int)read(fd, &c, 1);
+}
+
+static bool readable(int fd)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+
+	return poll(&pfd, 1, 0) == 1;
+}
+
+/* The end of a process is seen, and nothing else is taken for it. */
+static void watch(bool by_pid)
+{
+	pid_t pid = tn_test_spawn(connect_and_wait, NULL);
+	int sock = accept(listener, NULL, NULL);
+	struct peer peer;
+
+	assert_true(sock >= 0);
+	assert_int_equal(peer_init(&peer, sock, by_pid), 0);
+	assert_int_equal(peer.pid, pid);
+	assert_int_equal(peer.uid, geteuid());
+	assert_false(readable(peer.pidfd));
+	kill(pid, SIGKILL);
+	tn_test_eventually(5, readable(peer.pidfd));
+	assert_int_equal(tn_test_wait(pid), 128 + SIGKILL);
+	peer_fini(&peer);
+	assert_int_equal(peer.pidfd, -1);
+	close(sock);
+}
+
+static void the_death_of_a_peer_is_seen(void **state)
+{
+	(void)state;
+	watch(false);
+}
+
+static void an_older_kernel_is_served_by_pid(void **state)
+{
+	(void)state;
+	watch(true);
+}
+
+static void a_peer_that_died_before_is_gone(void **state)
+{
+	pid_t pid = tn_test_spawn(connect_and_wait, NULL);
+	int sock = accept(listener, NULL, NULL);
+	struct peer peer;
+
+	(void)state;
+	kill(pid, SIGKILL);
+	tn_test_wait(pid);
+	assert_int_equal(peer_init(&peer, sock, true), PEER_GONE);
+	peer_fini(&peer);
+	/* newer kernels still know it; then it is dead at once */
+	if (peer_init(&peer, sock, false) == 0)
+		assert_true(readable(peer.pidfd));
+	peer_fini(&peer);
+	close(sock);
+}
+
+static int connect_in_groups(void *arg)
+{
+	const gid_t groups[] = { 1001, 1002, 1003 };
+
+	if (setgroups(3, groups) < 0)
+		return 1;
+	return connect_and_wait(arg);
+}
+
+static void supplementary_groups_are_known(void **state)
+{
+	struct peer peer;
+	pid_t pid;
+	int sock;
+
+	(void)state;
+	tn_test_skip_unless_root();
+	pid = tn_test_spawn(connect_in_groups, NULL);
+	sock = accept(listener, NULL, NULL);
+	assert_int_equal(peer_init(&peer, sock, false), 0);
+	assert_true(peer_in_group(&peer, getegid()));
+	assert_true(peer_in_group(&peer, 1003));
+	assert_false(peer_in_group(&peer, 1004));
+	peer_fini(&peer);
+	close(sock);
+	assert_int_equal(tn_test_wait(pid), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(the_death_of_a_peer_is_seen),
+		TEST(an_older_kernel_is_served_by_pid),
+		TEST(a_peer_that_died_before_is_gone),
+		TEST(supplementary_groups_are_known),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
