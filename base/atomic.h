@@ -57,6 +57,8 @@ static inline uint64_t tn64_add_acq_rel(tn_a64 *a, uint64_t v)
 { return atomic_fetch_add_explicit(&a->v, v, memory_order_acq_rel); }
 static inline uint64_t tn64_or_relaxed(tn_a64 *a, uint64_t v)
 { return atomic_fetch_or_explicit(&a->v, v, memory_order_relaxed); }
+static inline uint64_t tn64_and_relaxed(tn_a64 *a, uint64_t v)
+{ return atomic_fetch_and_explicit(&a->v, v, memory_order_relaxed); }
 static inline uint64_t tn64_or_acq_rel(tn_a64 *a, uint64_t v)
 { return atomic_fetch_or_explicit(&a->v, v, memory_order_acq_rel); }
 static inline uint64_t tn64_and_acq_rel(tn_a64 *a, uint64_t v)

@@ -192,7 +192,8 @@ static noinline int free_slow(struct tarn_pool *pool, void *p, int class)
 				: obj.pages || (int)obj.class != class))
 		r = -EINVAL;
 	if (r == 0)
-		r = tn_object_release(&pool->p, &lane->ref, &obj);
+		r = tn_object_release(&pool->p, &lane->ref,
+				      tn_pool_off(&pool->p, p), &obj);
 	if (r < 0)
 		return misuse(pool, r);
 	if (obj.pages)
@@ -277,8 +278,9 @@ TARN_API void *tarn_realloc(struct tarn_pool *pool, void *p, size_t size)
 	if (!p)
 		return tarn_alloc(pool, size);
 	r = tn_client_check(pool, TARN_PRODUCER);
-	if (r == 0)
-		r = size ? find_at(pool, p, &obj) : -EINVAL;
+	if (r < 0 || !size)
+		return null_errno(r < 0 ? r : -EINVAL);
+	r = find_at(pool, p, &obj);
 	if (r < 0)
 		return null_errno(misuse(pool, r));
 	t = tn16_load_relaxed(obj.tag);

@@ -33,7 +33,7 @@
 #include "proto/fdpass.h"
 
 struct tn_conn {
-	_Atomic unsigned refs;
+	tn_a64 refs;
 	pthread_mutex_t lock;
 	int fd;
 	pid_t maker;
@@ -264,7 +264,7 @@ int tn_conn_open(struct tn_conn **ret, const char *path)
 
 	if (!conn)
 		return -ENOMEM;
-	conn->refs = 1;
+	tn64_store_relaxed(&conn->refs, 1);
 	conn->maker = getpid();
 	pthread_mutex_init(&conn->lock, NULL);
 	conn->fd = r = connect_to(path);
@@ -279,13 +279,16 @@ int tn_conn_open(struct tn_conn **ret, const char *path)
 
 struct tn_conn *tn_conn_ref(struct tn_conn *conn)
 {
-	conn->refs++;
+	/* who has a reference may give one away; there is nothing to order,
+	 * but HB<> conn.refs costs nothing here */
+	tn64_add_acq_rel(&conn->refs, 1);
 	return conn;
 }
 
 void tn_conn_unref(struct tn_conn *conn)
 {
-	if (!conn || --conn->refs)
+	/* HB<> conn.refs: what the others did with it is over */
+	if (!conn || tn64_add_acq_rel(&conn->refs, ~0ULL) != 1)
 		return;
 	tn_closep(&conn->fd);
 	if (conn->maker == getpid())

@@ -29,7 +29,8 @@
  * metadata with memory. Who claims pages looks at the hint after the claim
  * and puts 1 for 0; who sees an area all free stores 0 and then looks at the
  * map once more, and puts 1 if it is not. Both have a full barrier in
- * between, so one of them sees the other.
+ * between, so one of them sees the other; and if that one is stopped, whoever
+ * runs into its claim puts the 1, and if it dies, the resumption of its op.
  *
  * Who writes: fit, anybody who may write the pool. Nothing here is claimed.
  */
@@ -150,7 +151,8 @@ static unsigned rank_of(const struct area_view *v, unsigned page)
 	return rank;
 }
 
-void tn_fit_raise(struct tn_pool *pool, uint64_t page)
+/* @least: 0 only where a live op covers the second look (pool/run.c). */
+static void raise_hint(struct tn_pool *pool, uint64_t page, unsigned least)
 {
 	uint64_t area = page >> TN_AREA_SHIFT;
 	unsigned in_area = page & (TN_AREA_PAGES - 1);
@@ -164,6 +166,7 @@ void tn_fit_raise(struct tn_pool *pool, uint64_t page)
 	if (!(v.free[in_area / TN_ROW_PAGES] >> in_area % TN_ROW_PAGES & 1))
 		return;
 	now = TN_AREA_ORDER - rank_of(&v, in_area);
+	now = now > least ? now : least;
 	if (now >= fit)
 		return;
 	tn8_store_relaxed(&pool->fit[area], (uint8_t)now);
@@ -173,6 +176,23 @@ void tn_fit_raise(struct tn_pool *pool, uint64_t page)
 	view_area(pool, area, &v);
 	if (!rows_free(&v, 0, TN_AREA_ROWS))
 		tn8_store_relaxed(&pool->fit[area], 1);
+}
+
+void tn_fit_raise(struct tn_pool *pool, uint64_t page)
+{ raise_hint(pool, page, 0); }
+
+void tn_fit_recheck(struct tn_pool *pool, uint64_t page, uint64_t n)
+{
+	uint64_t last = (page + n - 1) >> TN_AREA_SHIFT;
+	struct area_view v;
+
+	for (uint64_t a = page >> TN_AREA_SHIFT; a <= last; a++) {
+		if (tn8_load_relaxed(&pool->fit[a]))
+			continue;
+		view_area(pool, a, &v);
+		if (!rows_free(&v, 0, TN_AREA_ROWS))
+			tn8_store_relaxed(&pool->fit[a], 1);
+	}
 }
 
 void tn_fit_claimed(struct tn_pool *pool, uint64_t page, uint64_t n)
@@ -271,7 +291,7 @@ static bool find_small(struct tn_pool *pool, struct find *f, bool thorough)
 		find_in_area(pool, f, a, hint);
 		free_area_seen |= !hint;
 		if (thorough && f->found)
-			tn_fit_raise(pool, f->page);
+			raise_hint(pool, f->page, 1);
 	}
 	return f->found;
 }
@@ -288,7 +308,7 @@ static bool area_free(struct tn_pool *pool, uint64_t area, bool thorough)
 	view_area(pool, area, &v);
 	if (!rows_free(&v, 0, TN_AREA_ROWS))
 		return false;
-	tn_fit_raise(pool, area << TN_AREA_SHIFT);
+	raise_hint(pool, area << TN_AREA_SHIFT, 1);
 	return true;
 }
 

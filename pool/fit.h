@@ -22,5 +22,9 @@ void tn_fit_raise(struct tn_pool *pool, uint64_t page);
 /** tn_fit_claimed() - pages have just been claimed: correct the hint */
 void tn_fit_claimed(struct tn_pool *pool, uint64_t page, uint64_t n);
 
+/** tn_fit_recheck() - a lane died that may have left fit = 0 over pages that
+ *  are claimed: correct the hint */
+void tn_fit_recheck(struct tn_pool *pool, uint64_t page, uint64_t n);
+
 /** tn_fit_largest() - pages of the largest run that would fit just now */
 uint64_t tn_fit_largest(struct tn_pool *pool);

@@ -40,6 +40,8 @@ int tn_geo_init(struct tn_geo *geo, uint64_t data_bytes)
 	geo->touched_areas = place(&at, TN_N_CLIENTS * geo->touched_words * 8);
 	geo->touched_pages = place(&at, TN_N_CLIENTS * geo->n_areas *
 					TN_AREA_ROWS * 8);
+	geo->n_shares = 1ULL << tn_log2_ceil(geo->n_pages);
+	geo->shares = place(&at, geo->n_shares * sizeof(struct tn_share));
 	geo->meta_bytes = at;
 
 	at = 0;

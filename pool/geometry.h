@@ -15,7 +15,8 @@ struct tn_geo {
 	uint64_t touched_words; /* ... of one client's touched areas */
 	/* offsets in meta */
 	uint64_t roots, caches, clients, done, fit, hints, areas, pages, tags;
-	uint64_t touched_areas, touched_pages;
+	uint64_t touched_areas, touched_pages, shares;
+	uint64_t n_shares;      /* a power of two */
 	uint64_t meta_bytes;
 	uint64_t lanes;         /* offset in control */
 	uint64_t control_bytes;

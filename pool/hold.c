@@ -11,10 +11,12 @@
  *                                             claim:   POOL -> LINK -> HELD
  *
  * The tag says it all, and it changes by one store. Only the client that a
- * tag names may change it, to whatever it likes; a tag that is POOL, anybody
+ * tag names may change it, to whatever it likes (but for GIVEN, which the
+ * giver takes back from a receiver that is dead); a tag that is POOL, anybody
  * may. So two of the same client's threads, or two who want what the pool
  * holds, may race, and each change here is a compare-and-swap from the form
- * it was found in: exactly one has it.
+ * it was found in: exactly one has it. What the pool holds is seized first:
+ * POOL -> LINK with an op open, looked at again, and then made ours.
  *
  * Words. publish and claim tie an object to a word of shared memory: the
  * word holds the ref if and only if the pool holds the object *there*. That
@@ -49,7 +51,9 @@
  *   C4 claim, LINK, nothing noted: made POOL again
  *   C5 claim, noted, word still holds the ref: made POOL again
  *   C6 claim, noted, word cleared: c's, the sweep frees it
- * In C3 to C6 nobody else can have changed the tag, as it names c.
+ *   C7 seized, for adopt or free: made POOL again, as C4
+ * In C3 to C7 no other client can have changed the tag, as it names c; another
+ * lane of c may have been at a claim of the same object, see tn_hold_resume().
  *
  * What it does not do: keep anyone waiting. A word whose object is in LINK
  * is taken for a publisher, and empty for a claimer, until its client goes
@@ -132,8 +136,49 @@ static int find_and_change(struct tn_pool *pool, uint64_t off, uint16_t from,
 	return r == -EALREADY ? -EPERM : r;
 }
 
+/*
+ * Takes what the pool holds into our hands: POOL -> LINK, with an op open that
+ * puts POOL back should we die. Between finding an object and changing its
+ * tag, others may have freed it, and something else may be there that the
+ * pool holds, too. So it is found again when nobody else can move it.
+ *
+ * Return: 0, the tag LINK, the op open; else < 0 and no op.
+ */
+static int seize(struct tn_pool *pool, const struct tn_lane_ref *l,
+		 uint64_t off, uint64_t word, struct tn_object *obj)
+{
+	struct tn_object again;
+	int r;
+
+	tn_touch(pool, l->client, obj->page);
+	tn64_store_relaxed(&l->rec->ref, off);
+	tn64_store_relaxed(&l->rec->word, word);
+	tn_lane_begin(l, TN_OP(TN_OP_CLAIM, 0, 0));
+	r = change(obj->tag, TN_TAG_POOL, LINK(l));
+	TN_CRASH("seized");
+	if (r == 0) {
+		if (tn_object_find(pool, off, &again) == 0 &&
+		    again.tag == obj->tag && again.page == obj->page) {
+			*obj = again;
+			return 0;
+		}
+		change(obj->tag, LINK(l), TN_TAG_POOL);
+		r = -EINVAL;
+	}
+	tn_lane_commit(l);
+	return r;
+}
+
+/* Ends what seize() began. */
+static void keep(const struct tn_lane_ref *l, const struct tn_object *obj,
+		 uint16_t tag)
+{
+	change(obj->tag, LINK(l), tag);
+	tn_lane_commit(l);
+}
+
 int tn_object_release(struct tn_pool *pool, const struct tn_lane_ref *l,
-		      const struct tn_object *obj)
+		      uint64_t off, struct tn_object *obj)
 {
 	int r = change(obj->tag, HELD(l), KEPT(l));
 
@@ -141,8 +186,10 @@ int tn_object_release(struct tn_pool *pool, const struct tn_lane_ref *l,
 		r = change(obj->tag, GIVEN(l), KEPT(l));
 	if (r != -EPERM)
 		return r;
-	tn_touch(pool, l->client, obj->page);
-	return change(obj->tag, TN_TAG_POOL, KEPT(l));
+	r = seize(pool, l, off, 0, obj);
+	if (r == 0)
+		keep(l, obj, KEPT(l));
+	return r;
 }
 
 /* Give and take */
@@ -176,10 +223,10 @@ int tn_hold_give(struct tn_pool *pool, const struct tn_lane_ref *l,
 	/* tarnd says that a client is dead before it sweeps its tags: either
 	 * the sweep sees this one, or we see that */
 	tn_fence_after_rmw();
-	if (r == 0 && !alive(pool, client)) {
-		change(obj.tag, given, HELD(l));
+	/* swept already: it was given, and has died with the receiver */
+	if (r == 0 && !alive(pool, client) &&
+	    change(obj.tag, given, HELD(l)) == 0)
 		r = -ESRCH;
-	}
 	tn_lane_commit(l);
 	return r == -EALREADY ? -EPERM : r;
 }
@@ -203,10 +250,10 @@ int tn_hold_adopt(struct tn_pool *pool, const struct tn_lane_ref *l,
 	int r;
 
 	r = tn_object_find(pool, off, &obj);
-	if (r < 0)
-		return r;
-	tn_touch(pool, l->client, obj.page);
-	r = change(obj.tag, TN_TAG_POOL, HELD(l));
+	if (r == 0)
+		r = seize(pool, l, off, 0, &obj);
+	if (r == 0)
+		keep(l, &obj, HELD(l));
 	return r == -EALREADY ? -EPERM : r;
 }
 
@@ -269,17 +316,11 @@ uint64_t tn_hold_claim(struct tn_pool *pool, const struct tn_lane_ref *l,
 	if (!tn_ref_ok(pool, ref) ||
 	    tn_object_find(pool, tn_ref_off(ref), &obj) < 0)
 		return 0;
-	tn_touch(pool, l->client, obj.page);
-	tn64_store_relaxed(&l->rec->ref, tn_ref_off(ref));
-	tn64_store_relaxed(&l->rec->word, word);
-	tn_lane_begin(l, TN_OP(TN_OP_CLAIM, 0, 0));
-	if (change(obj.tag, TN_TAG_POOL, LINK(l)) == 0) {
-		TN_CRASH("claim.link");
-		out = unlink_word(l, w, ref);
-		TN_CRASH("claim.cleared");
-		change(obj.tag, LINK(l), out ? HELD(l) : TN_TAG_POOL);
-	}
-	tn_lane_commit(l);
+	if (seize(pool, l, tn_ref_off(ref), word, &obj) < 0)
+		return 0;
+	out = unlink_word(l, w, ref);
+	TN_CRASH("claim.cleared");
+	keep(l, &obj, out ? HELD(l) : TN_TAG_POOL);
 	return out ? ref : 0;
 }
 
@@ -297,15 +338,23 @@ static void resume_give(struct tn_pool *pool, const struct tn_lane_ref *l,
 					    (to & TN_CLIENT_ID_MASK)), HELD(l));
 }
 
-int tn_hold_resume(struct tn_pool *pool, const struct tn_lane_ref *l)
+/*
+ * What is the dead client's is said so (HELD), not only left at LINK: another
+ * of its lanes may have been at a claim of the same object that had noted
+ * nothing, and would take the LINK for its own. Those come last.
+ */
+int tn_hold_resume(struct tn_pool *pool, const struct tn_lane_ref *l,
+		   bool sure)
 {
 	unsigned kind = TN_OP_KIND(tn64_load_relaxed(&l->rec->op));
 	uint64_t ref = tn64_load_relaxed(&l->rec->ref);
 	uint64_t word = tn64_load_relaxed(&l->rec->word);
 	uint64_t off = ref & ~TN_LANE_LINKED;
 	struct tn_object obj;
-	bool linked;
+	bool noted = kind == TN_OP_PUBLISH || ref & TN_LANE_LINKED, linked;
 
+	if (kind != TN_OP_GIVE && !noted && sure)
+		return 0;
 	if (tn_object_find(pool, off, &obj) < 0) {
 		/* it was gone before the step touched it */
 	} else if (kind == TN_OP_GIVE) {
@@ -314,10 +363,10 @@ int tn_hold_resume(struct tn_pool *pool, const struct tn_lane_ref *l)
 		return -EUCLEAN;
 	} else {
 		/* HB< word.link */
-		linked = tn64_load_acquire(word_at(pool, word)) ==
-			 tn_ref_make(pool, off);
-		if (linked || (kind == TN_OP_CLAIM && !(ref & TN_LANE_LINKED)))
-			change(obj.tag, LINK(l), TN_TAG_POOL);
+		linked = noted && tn64_load_acquire(word_at(pool, word)) ==
+				  tn_ref_make(pool, off);
+		change(obj.tag, LINK(l), noted && !linked ? HELD(l)
+							  : TN_TAG_POOL);
 	}
 	tn_lane_commit(l);
 	return 0;

@@ -11,6 +11,13 @@ struct tn_object {
 	unsigned class;  /* of a slot */
 };
 
+/* Is it this client's, in whatever form? */
+static inline bool tn_tag_names(uint16_t tag, uint32_t client)
+{
+	return tag && TN_TAG_FORM(tag) <= TN_TAG_LINK &&
+	       TN_TAG_CLIENT(tag) == client;
+}
+
 /**
  * tn_object_find() - what starts at an offset of data
  *
@@ -20,15 +27,16 @@ int tn_object_find(struct tn_pool *pool, uint64_t off, struct tn_object *ret);
 
 /**
  * tn_object_release() - make an object free to this client alone (KEPT)
- * @obj: held by this client, given to it, or held by the pool
+ * @obj: of @off; held by this client, given to it, or held by the pool. What
+ *       the pool holds may be another by the time it is ours: @obj then is it
  *
  * It is then the caller's to return: a slot by tn_slab_return() or into a
  * magazine, a run by tn_run_drop().
  *
- * Return: 0; -EALREADY: it is free; -EPERM: somebody else's.
+ * Return: 0; -EALREADY: it is free; -EPERM: somebody else's; -EINVAL.
  */
 int tn_object_release(struct tn_pool *pool, const struct tn_lane_ref *l,
-		      const struct tn_object *obj);
+		      uint64_t off, struct tn_object *obj);
 
 /* The calls of the same names in tarn/tarn.h; refs already checked, @off
  * is the object's offset. Return 0, -EINVAL, -EPERM, and what is said there. */
@@ -53,7 +61,11 @@ uint64_t tn_hold_claim(struct tn_pool *pool, const struct tn_lane_ref *l,
  * tn_hold_resume() - end what a dead lane was doing to an object
  * @l: the dead lane
  *
+ * @sure: leave a claim that has noted nothing for a second pass over the
+ *        lanes: another lane of the client may know better
+ *
  * Its op must be TN_OP_GIVE, TN_OP_PUBLISH or TN_OP_CLAIM. What it leaves to
  * the dead client, the sweep frees. Return: 0 or -EUCLEAN.
  */
-int tn_hold_resume(struct tn_pool *pool, const struct tn_lane_ref *l);
+int tn_hold_resume(struct tn_pool *pool, const struct tn_lane_ref *l,
+		   bool sure);

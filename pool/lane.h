@@ -24,7 +24,7 @@ static inline struct tn_lane *tn_lane_rec(const struct tn_geo *geo,
 					  uint8_t *control, uint32_t index)
 { return (struct tn_lane *)(void *)(control + geo->lanes) + index; }
 
-/* The counter that outlives the lane: see pool/row.h. */
+/* The counter that outlives the lane: see pool/step.h. */
 static inline tn_a64 *tn_lane_done(const struct tn_pool *pool, unsigned slot,
 				   unsigned lane)
 { return &pool->done[slot * TN_N_LANES + lane]; }
@@ -55,14 +55,32 @@ static inline void tn_lane_start(const struct tn_pool *pool,
 			   TN_PROGRESS(0, 0, step & TN_STEP_MASK));
 }
 
-/* ... and ends it: nothing is under way, and its number is put down. */
+/* ... and ends it: nothing is under way, and its number is put down. (It may
+ * be lower than what is there: of a lane that died while it started.) */
 static inline void tn_lane_end(const struct tn_pool *pool,
 			       const struct tn_lane_ref *l)
 {
 	uint64_t step = TN_PROGRESS_STEP(tn64_load_relaxed(&l->rec->progress));
+	tn_a64 *done = tn_lane_done(pool, TN_CLIENT_SLOT(l->client), l->index);
+	uint64_t was = tn64_load_relaxed(done);
 
-	tn64_store_relaxed(tn_lane_done(pool, TN_CLIENT_SLOT(l->client),
-					l->index), step);
+	while (was < step && !tn64_cas_relaxed(done, &was, step))
+		;
+}
+
+/* Numbers are many, but not endless: a place that has used up half of them
+ * is worn, and is not used again. */
+static inline bool tn_lane_worn(uint64_t step)
+{ return step > TN_STEP_MASK / 2; }
+
+/* Before an op is begun: at @row, with a number that no word has seen, so
+ * that no stamp of an earlier step is taken for one of this op's. */
+static inline void tn_lane_fresh(const struct tn_lane_ref *l, uint64_t row)
+{
+	uint64_t last = TN_PROGRESS_STEP(tn64_load_relaxed(&l->rec->progress));
+
+	tn64_store_relaxed(&l->rec->progress, TN_PROGRESS(0, row, last + 1));
+	tn_fence_compiler();
 }
 
 static inline void tn_lane_begin(const struct tn_lane_ref *l, uint64_t op)
@@ -105,7 +123,9 @@ static inline void tn_touch(const struct tn_pool *pool, uint32_t client,
 	tn_a64 *pages = tn_touched_pages(pool, slot, area) + in_area / 64;
 	tn_a64 *areas = tn_touched_areas(pool, slot) + area / 64;
 
-	if (tn64_load_relaxed(pages) >> in_area % 64 & 1)
+	/* both: a recovery may have cleared one that was set too late for it */
+	if (tn64_load_relaxed(pages) >> in_area % 64 & 1 &&
+	    tn64_load_relaxed(areas) >> area % 64 & 1)
 		return;
 	tn64_or_relaxed(areas, 1ULL << area % 64);
 	tn64_or_relaxed(pages, 1ULL << in_area % 64);

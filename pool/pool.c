@@ -76,6 +76,7 @@ int tn_pool_attach(struct tn_pool *pool, void *meta, void *data,
 	pool->tags = (void *)(base + geo->tags);
 	pool->touched_areas = (void *)(base + geo->touched_areas);
 	pool->touched_pages = (void *)(base + geo->touched_pages);
+	pool->shares = (void *)(base + geo->shares);
 	pool->mark = h.mark;
 	pool->kind = h.kind;
 	pool->policy = h.policy;

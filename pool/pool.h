@@ -27,6 +27,7 @@ struct tn_pool {
 	struct tn_area *areas;
 	tn_a64 *touched_areas;     /* see tn_touch() in pool/lane.h */
 	tn_a64 *touched_pages;
+	struct tn_share *shares;
 	struct tn_geo geo;
 
 	uint64_t mark;

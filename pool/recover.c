@@ -8,7 +8,7 @@
  *   2  pages    where the client may have held something, every tag that
  *               names it is cleared, leases of its are ended, counts and
  *               hints put right (pool/slab.c), its runs given back
- *   3  numbers  its lanes' step numbers are put down (pool/row.h), so that
+ *   3  numbers  its lanes' step numbers are put down (pool/step.h), so that
  *               the slot's next client goes on from there
  *
  * Each step looks at what is there and makes it right, so that the whole may
@@ -32,6 +32,7 @@
 #include "base/assert.h"
 #include "pool/hold.h"
 #include "pool/run.h"
+#include "pool/share.h"
 #include "pool/slab.h"
 
 enum { PHASE_LANES, PHASE_PAGES, PHASE_NUMBERS, PHASE_DONE };
@@ -61,7 +62,8 @@ static struct tn_lane_ref dead_lane(const struct tn_recover *r, uint64_t index)
 	};
 }
 
-static int recover_lane(struct tn_recover *r, uint64_t index)
+/* @sure: only what settles a tag for certain; see tn_hold_resume() */
+static int recover_lane(struct tn_recover *r, uint64_t index, bool sure)
 {
 	struct tn_lane_ref l = dead_lane(r, index);
 
@@ -74,7 +76,11 @@ static int recover_lane(struct tn_recover *r, uint64_t index)
 	case TN_OP_GIVE:
 	case TN_OP_PUBLISH:
 	case TN_OP_CLAIM:
-		return tn_hold_resume(r->pool, &l);
+		return tn_hold_resume(r->pool, &l, sure);
+	case TN_OP_SHARE:
+	case TN_OP_HOLD:
+	case TN_OP_RELEASE:
+		return tn_share_resume(r->pool, &l);
 	default:
 		return -EUCLEAN;
 	}
@@ -91,10 +97,20 @@ static int recover_run(struct tn_recover *r, uint64_t page)
 		return 0;
 	/* HB< tag.hand */
 	t = tn16_load_acquire(obj.tag);
-	if (!t || TN_TAG_FORM(t) > TN_TAG_LINK || TN_TAG_CLIENT(t) != r->client)
-		return 0;
-	/* it is ours to drop from here on, whoever of us finds it again */
-	tn16_store_relaxed(obj.tag, (uint16_t)(TN_TAG_KEPT | r->client));
+	if (t == TN_TAG_SHARED) {
+		if (tn_share_release(pool, &r->self, page << TN_PAGE_SHIFT,
+				     TN_CLIENT_SLOT(r->client)) != 1)
+			return 0;
+	} else {
+		if (!tn_tag_names(t, r->client))
+			return 0;
+		/* ours to drop from here on, whoever of us finds it again;
+		 * unless a giver has just taken it back */
+		/* HB> tag.hand; HB< tag.hand */
+		if (!tn16_cas_acq_rel(obj.tag, &t,
+				      (uint16_t)(TN_TAG_KEPT | r->client)))
+			return 0;
+	}
 	r->freed_objects += TN_TAG_FORM(t) != TN_TAG_KEPT;
 	r->freed_bytes += obj.bytes;
 	return tn_run_drop(pool, &r->self, TN_OP_RUN, page, obj.pages);
@@ -149,8 +165,7 @@ static int recover_area(struct tn_recover *r, uint64_t area)
 			if (e)
 				later = 1;
 			else
-				/* HB> touched; HB< touched */
-				tn64_and_acq_rel(&words[w], ~(1ULL << i));
+				tn64_and_relaxed(&words[w], ~(1ULL << i));
 		}
 	}
 	return later;
@@ -181,8 +196,7 @@ static int recover_pages(struct tn_recover *r, unsigned budget)
 		if (e)
 			r->later = true;
 		else
-			/* HB> touched; HB< touched */
-			tn64_and_acq_rel(&words[area / 64],
+			tn64_and_relaxed(&words[area / 64],
 					 ~(1ULL << area % 64));
 		r->at = area + 1;
 		used += 4096; /* about what an area is to look at */
@@ -198,6 +212,19 @@ static void recover_number(struct tn_recover *r, uint64_t index)
 		return;
 	tn_lane_end(r->pool, &l);
 	tn64_store_relaxed(&l.rec->state, 0);
+}
+
+static int recover_lanes(struct tn_recover *r)
+{
+	uint64_t n = tn_lanes_used(r->control);
+	int e = 0;
+
+	for (unsigned pass = 0; pass < 2; pass++)
+		for (r->at = 0; r->at < n && e == 0; r->at++)
+			e = recover_lane(r, r->at, pass == 0);
+	r->at = 0;
+	r->phase = PHASE_PAGES;
+	return e < 0 ? e : 1;
 }
 
 static int recover_pages_phase(struct tn_recover *r, unsigned budget)
@@ -217,18 +244,9 @@ static int recover_pages_phase(struct tn_recover *r, unsigned budget)
 
 int tn_recover_step(struct tn_recover *r, unsigned budget)
 {
-	int e;
-
 	switch (r->phase) {
 	case PHASE_LANES:
-		for (; r->at < tn_lanes_used(r->control); r->at++) {
-			e = recover_lane(r, r->at);
-			if (e < 0)
-				return e;
-		}
-		r->at = 0;
-		r->phase = PHASE_PAGES;
-		return 1;
+		return recover_lanes(r);
 	case PHASE_PAGES:
 		return recover_pages_phase(r, budget);
 	case PHASE_NUMBERS:

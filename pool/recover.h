@@ -39,7 +39,7 @@ void tn_recover_begin(struct tn_recover *r, struct tn_pool *pool,
  * Return: 1: there is more; TN_RECOVER_LATER: there is more, but a living
  *         client is in the way for the moment: call again after some
  *         milliseconds; 0: done, nothing in the pool names the client
- *         any more; -EUCLEAN: the files contradict themselves, poison the
+ *         any more, but for what a giver is just taking back; -EUCLEAN: the files contradict themselves, poison the
  *         pool.
  */
 int tn_recover_step(struct tn_recover *r, unsigned budget);

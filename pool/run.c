@@ -28,7 +28,7 @@
  * I2  The words of free pages are 0, and so are all tags of theirs.
  *
  * Who writes: page words and slab words, the claimant of the pages.
- * Orderings: row.map (pool/row.c) hands pages from their releaser to their
+ * Orderings: step.word (pool/step.h) hands pages from their releaser to their
  * claimant with words and tags wiped. A page word is stored before the op
  * is cleared, and before any ref to the object can be passed on.
  *
@@ -68,16 +68,6 @@ static uint64_t n_rows(uint64_t page, uint64_t n)
 	return (page + n - 1) / TN_ROW_PAGES - page / TN_ROW_PAGES + 1;
 }
 
-/* Up, at @row, with a number that no row has seen: a stamp of an earlier step
- * must not be taken for one of this run's. */
-static void set_progress(const struct tn_lane_ref *l, uint64_t row)
-{
-	uint64_t last = TN_PROGRESS_STEP(tn64_load_relaxed(&l->rec->progress));
-
-	tn64_store_relaxed(&l->rec->progress, TN_PROGRESS(0, row, last + 1));
-	tn_fence_compiler();
-}
-
 /* Releases rows [0, count), from the top; then the op is over. */
 static int release_rows(struct tn_pool *pool, const struct tn_lane_ref *l,
 			uint64_t page, uint64_t n, uint64_t count)
@@ -115,17 +105,19 @@ bool tn_run_take_at(struct tn_pool *pool, const struct tn_lane_ref *l,
 {
 	uint64_t rows = n_rows(page, n), row, mask;
 
-	set_progress(l, 0);
+	tn_lane_fresh(l, 0);
 	tn_lane_begin(l, TN_OP(kind, page, n));
 	TN_CRASH("run.take.begun");
 	for (uint64_t i = 0; i < rows; i++) {
 		row = row_part(page, n, i, &mask);
 		if (!tn_row_claim(pool, l, row, mask, TN_PROGRESS(0, i, 0))) {
+			/* whoever was faster may have stopped before this */
+			tn_fit_claimed(pool, row * TN_ROW_PAGES, 1);
 			release_rows(pool, l, page, n, i);
 			return false;
 		}
 	}
-	set_progress(l, rows);
+	tn_lane_fresh(l, rows);
 	tn_fit_claimed(pool, page, n);
 	TN_CRASH("run.take.claimed");
 	return true;
@@ -138,7 +130,8 @@ int tn_run_take(struct tn_pool *pool, const struct tn_lane_ref *l,
 
 	if (!n || n > pool->geo.n_pages / 2)
 		return -ENOMEM;
-	/* Each turn that fails means that another lane has got pages. */
+	/* A turn fails because another lane has claimed what was found; it has
+	 * got pages, or is on its way, and the hints then say so. */
 	while (tn_fit_find(pool, n, policy, false, &page) ||
 	       tn_fit_find(pool, n, policy, true, &page)) {
 		if (!tn_run_take_at(pool, l, kind, page, n))
@@ -154,7 +147,7 @@ int tn_run_drop(struct tn_pool *pool, const struct tn_lane_ref *l,
 {
 	uint64_t rows = n_rows(page, n);
 
-	set_progress(l, rows);
+	tn_lane_fresh(l, rows);
 	tn_lane_begin(l, TN_OP(kind, page, n));
 	TN_CRASH("run.drop.begun");
 	wipe(pool, kind, page, n);
@@ -170,6 +163,7 @@ int tn_run_resume(struct tn_pool *pool, const struct tn_lane_ref *l)
 	uint64_t at = TN_PROGRESS_ROW(progress);
 	uint64_t step = TN_PROGRESS_STEP(progress), row, mask;
 	bool down = TN_PROGRESS_DOWN(progress), done;
+	int r;
 
 	if (!n || page >= pool->geo.n_pages || n > pool->geo.n_pages - page ||
 	    at > n_rows(page, n) || (down && at == n_rows(page, n)) ||
@@ -179,11 +173,13 @@ int tn_run_resume(struct tn_pool *pool, const struct tn_lane_ref *l)
 		wipe(pool, TN_OP_KIND(op), page, n);
 	} else {
 		row = row_part(page, n, at, &mask);
-		done = tn_row_was_done(pool, l, row, step);
+		done = tn_step_was_done(pool, l, tn_row_of(pool, row), step);
 		/* up and done, or down and not done: this row is ours too */
 		at += done != down;
 	}
-	return release_rows(pool, l, page, n, at);
+	r = release_rows(pool, l, page, n, at);
+	tn_fit_recheck(pool, page, n);
+	return r;
 }
 
 int tn_run_alloc(struct tn_pool *pool, const struct tn_lane_ref *l, uint64_t n,

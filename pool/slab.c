@@ -8,9 +8,10 @@
  *
  * The tags are the truth: who holds a slot, and whether it is free. All else
  * is there to find free slots fast. A tag changes from 0 only in the hands
- * of the slab's lessee, and from a client's form only by that client (or,
- * when it is dead, by tarnd), each time by one plain aligned store. So no
- * two ever want to change one tag, and there is nothing to retry or repair.
+ * of the slab's lessee, and from HELD and KEPT only by the client it names
+ * (or, when it is dead, by tarnd), by one plain aligned store. So no two want
+ * to change one of these, and there is nothing to retry or repair. (The other
+ * forms have rules of their own, and compare-and-swap: pool/hold.c.)
  *
  * A *lease* is one compare-and-swap on the slab word. It lasts while a lane
  * claims a batch of slots for its private magazine, or ends the slab, and no
@@ -28,7 +29,9 @@
  *     So the count is never too small for long: whoever returned a slot is
  *     about to add it, and if he died, the sweep of his slabs counts anew.
  * I2  A slab ends only under a lease and after a look at every tag. With all
- *     tags 0 nobody can change one, for lack of a lease or of a slot.
+ *     tags 0 nobody can change one, for lack of a lease or of a slot. Who has
+ *     stored a 0 but not added it yet finds the slab gone, and adds nothing;
+ *     or finds it made anew, and has added too much.
  * I3  Hints: partial[page] in the area and the class's bit for the area are
  *     set when a slab is open with count > 0. Whoever makes that true, by
  *     the store that does it, sets them. Whoever clears one that looks stale
@@ -60,7 +63,9 @@
 
 #include "base/assert.h"
 #include "pool/cache.h"
+#include "pool/hold.h"
 #include "pool/run.h"
+#include "pool/share.h"
 #include "pool/slabhint.h"
 
 /* Four tags at a look. */
@@ -335,11 +340,17 @@ static int count_returned(struct tn_pool *pool, const struct tn_lane_ref *l,
 			  uint64_t page, unsigned class,
 			  const struct tn_shape *s, unsigned n, bool keep)
 {
-	uint64_t w;
+	tn_a64 *word = &pool->pages[page].slab;
+	uint64_t w = tn64_load_relaxed(word);
 
 	TN_CRASH("slab.return.cleared");
-	/* HB> slab.word; HB< slab.word */
-	w = tn64_add_acq_rel(&pool->pages[page].slab, n * TN_SLAB_ONE_FREE);
+	do {
+		/* a sweep may have counted these, and ended the slab since */
+		if (TN_SLAB_STATE(w) == TN_SLAB_NONE ||
+		    TN_SLAB_CLASS(w) != class)
+			return 0;
+		/* HB> slab.word; HB< slab.word */
+	} while (!tn64_cas_acq_rel(word, &w, w + n * TN_SLAB_ONE_FREE));
 	TN_CRASH("slab.return.counted");
 	if (TN_SLAB_STATE(w) != TN_SLAB_OPEN)
 		return 0; /* the lessee will see to it */
@@ -354,7 +365,7 @@ int tn_slab_return(struct tn_pool *pool, const struct tn_lane_ref *l,
 		   unsigned class, const struct tn_slot *slots, unsigned n,
 		   const struct tn_slab_cursor *keep)
 {
-	const struct tn_shape *s = &pool->shapes[class];
+	const struct tn_shape *s = tn_cache_shape(pool, class);
 	uint64_t page = 0, next;
 	unsigned run = 0;
 	int r;
@@ -421,6 +432,33 @@ static unsigned open_counted(struct tn_pool *pool, uint64_t page,
 	return unlease(pool, page, class, TN_SLAB_FREE(w), count);
 }
 
+/* One slot of a slab that we have leased. Return: is it free now? */
+static bool sweep_slot(struct tn_pool *pool, const struct tn_lane_ref *l,
+		       uint64_t page, unsigned i, const struct tn_shape *s,
+		       uint32_t dead, uint64_t *ret_freed)
+{
+	tn_a16 *tag = slot_tag(pool, page, i);
+	uint64_t off = (page << TN_PAGE_SHIFT) + (uint64_t)i * s->bytes;
+	/* HB< tag.free */
+	uint16_t t = tn16_load_acquire(tag);
+
+	if (t == TN_TAG_SHARED &&
+	    tn_share_release(pool, l, off, TN_CLIENT_SLOT(dead)) == 1) {
+		*ret_freed += 1;
+		/* HB> tag.free */
+		tn16_store_release(tag, TN_TAG_FREE);
+		return true;
+	}
+	/* a giver may be taking back what he gave to the dead */
+	while (tn_tag_names(t, dead)) {
+		*ret_freed += TN_TAG_FORM(t) != TN_TAG_KEPT;
+		/* HB> tag.free; HB< tag.free */
+		if (tn16_cas_acq_rel(tag, &t, TN_TAG_FREE))
+			return true;
+	}
+	return !t;
+}
+
 int tn_slab_sweep(struct tn_pool *pool, const struct tn_lane_ref *l,
 		  uint64_t page, unsigned class, uint32_t dead,
 		  uint64_t *ret_freed)
@@ -436,20 +474,8 @@ int tn_slab_sweep(struct tn_pool *pool, const struct tn_lane_ref *l,
 		return 0;
 	if (!lease_for_sweep(pool, l, page, class, dead, &leased))
 		return 1;
-	for (unsigned i = 0; i < s->slots; i++) {
-		tn_a16 *tag = slot_tag(pool, page, i);
-		/* HB< tag.free */
-		uint16_t t = tn16_load_acquire(tag);
-
-		if (t && TN_TAG_FORM(t) <= TN_TAG_LINK &&
-		    TN_TAG_CLIENT(t) == dead) {
-			*ret_freed += TN_TAG_FORM(t) != TN_TAG_KEPT;
-			/* HB> tag.free */
-			tn16_store_release(tag, TN_TAG_FREE);
-			t = 0;
-		}
-		f += !t;
-	}
+	for (unsigned i = 0; i < s->slots; i++)
+		f += sweep_slot(pool, l, page, i, s, dead, ret_freed);
 	TN_CRASH("slab.swept");
 	if (f == s->slots)
 		return end_leased(pool, l, page, s);
