@@ -28,10 +28,13 @@ static void *null_errno(int r)
 
 static noinline void *alloc_slow(struct tarn_pool *pool, unsigned class)
 {
-	struct tarn_lane *lane = tn_lane_of(pool);
+	int r = tn_client_check(pool, TARN_PRODUCER);
+	struct tarn_lane *lane;
 	struct tn_mag *m;
-	int r;
 
+	if (r < 0)
+		return null_errno(r);
+	lane = tn_lane_slow(pool);
 	if (!lane)
 		return NULL;
 	m = &lane->mags[class];
@@ -71,11 +74,9 @@ static noinline void *alloc_run(struct tarn_pool *pool, uint64_t pages,
 		return null_errno(r);
 	if (!pages || pages > pool->p.geo.n_pages / 2)
 		return null_errno(-EINVAL);
-	lane = tn_lane_of(pool);
+	lane = tn_lane_slow(pool);
 	if (!lane)
 		return NULL;
-	if (!lane->started)
-		return null_errno(-ECHILD);
 	r = tn_run_alloc(&pool->p, &lane->ref, pages, policy, &page);
 	if (r == -ENOMEM) {
 		tn_lane_flush(lane);
@@ -170,6 +171,23 @@ static int keep_slot(struct tarn_lane *lane, unsigned class,
 	return r;
 }
 
+/* An object that is KEPT by this client, of whatever kind. */
+static int dispose(struct tarn_lane *lane, void *p, const struct tn_object *obj)
+{
+	if (obj->pages)
+		return tn_run_drop(&lane->pool->p, &lane->ref, TN_OP_RUN,
+				   obj->page, obj->pages);
+	return keep_slot(lane, obj->class, (struct tn_slot){ p, obj->tag });
+}
+
+int tn_lane_dispose(struct tarn_lane *lane, uint64_t off)
+{
+	struct tn_object obj;
+	int r = tn_object_find(&lane->pool->p, off, &obj);
+
+	return r < 0 ? r : dispose(lane, lane->pool->p.data + off, &obj);
+}
+
 static noinline int free_slow(struct tarn_pool *pool, void *p, int class)
 {
 	struct tarn_lane *lane;
@@ -178,14 +196,9 @@ static noinline int free_slow(struct tarn_pool *pool, void *p, int class)
 
 	if (!p)
 		return 0;
-	r = tn_client_check(pool, TARN_CONSUMER);
-	if (r < 0)
-		return r;
-	lane = tn_lane_of(pool);
+	lane = tn_lane_slow(pool);
 	if (!lane)
 		return -errno;
-	if (!lane->started)
-		return -ECHILD;
 	r = tn_object_find(&pool->p, tn_pool_off(&pool->p, p), &obj);
 	if (r == 0 && class != ANY_CLASS &&
 	    (class == RUNS_ONLY ? !obj.pages
@@ -196,10 +209,7 @@ static noinline int free_slow(struct tarn_pool *pool, void *p, int class)
 				      tn_pool_off(&pool->p, p), &obj);
 	if (r < 0)
 		return misuse(pool, r);
-	if (obj.pages)
-		return tn_run_drop(&pool->p, &lane->ref, TN_OP_RUN, obj.page,
-				   obj.pages);
-	return keep_slot(lane, obj.class, (struct tn_slot){ p, obj.tag });
+	return dispose(lane, p, &obj);
 }
 
 /* One comparison each: the pool is this thread's; a slab's page; a slot

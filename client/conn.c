@@ -277,6 +277,16 @@ int tn_conn_open(struct tn_conn **ret, const char *path)
 	return r;
 }
 
+int tn_conn_fork(struct tn_conn *old, struct tn_conn **ret)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	socklen_t len = sizeof(sa) - 1; /* the path then ends in a NUL */
+
+	if (getpeername(old->fd, (struct sockaddr *)&sa, &len) < 0)
+		return tn_neg_errno();
+	return tn_conn_open(ret, sa.sun_path);
+}
+
 struct tn_conn *tn_conn_ref(struct tn_conn *conn)
 {
 	/* who has a reference may give one away; there is nothing to order,

@@ -27,6 +27,10 @@ struct tn_conn;
  */
 int tn_conn_open(struct tn_conn **ret, const char *path);
 
+/** tn_conn_fork() - in a forked process, a connection of its own to the
+ *  daemon that its parent's @old is connected to */
+int tn_conn_fork(struct tn_conn *old, struct tn_conn **ret);
+
 struct tn_conn *tn_conn_ref(struct tn_conn *conn);
 
 /** tn_conn_unref() - @conn may be NULL; in a forked child too */

@@ -5,24 +5,32 @@
 
 #include "client/lane.h"
 #include "pool/hold.h"
+#include "pool/share.h"
 
 /* The lane for a hold operation on @ref. */
 static int enter(struct tarn_pool *pool, tarn_ref ref, enum tarn_role role,
 		 struct tn_lane_ref **ret)
 {
-	struct tarn_lane *lane;
+	struct tarn_lane *lane = tn_thread.lane;
 	int r;
+
+	/* the usual path: this thread's pool, and not a forked process */
+	if (tn_likely(tn_thread.key == pool->key && lane->started &&
+		      pool->p.role <= (uint32_t)role &&
+		      !tn64_load_relaxed(&pool->p.header->poison) &&
+		      tn_ref_ok(&pool->p, ref))) {
+		*ret = &lane->ref;
+		return 0;
+	}
 
 	r = tn_client_check(pool, role);
 	if (r < 0)
 		return r;
 	if (!tn_ref_ok(&pool->p, ref))
 		return -EINVAL;
-	lane = tn_lane_of(pool);
+	lane = tn_lane_slow(pool);
 	if (!lane)
 		return -errno;
-	if (!lane->started)
-		return -ECHILD;
 	*ret = &lane->ref;
 	return 0;
 }
@@ -65,6 +73,34 @@ static bool word_off(const struct tarn_pool *pool, const uint64_t *word,
 {
 	*ret = tn_pool_off(&pool->p, word);
 	return *ret % 8 == 0 && *ret < pool->p.geo.data_bytes;
+}
+
+TARN_API int tarn_share(struct tarn_pool *pool, tarn_ref ref)
+{
+	struct tn_lane_ref *l = NULL;
+	int r = enter(pool, ref, TARN_CONSUMER, &l);
+
+	return r < 0 ? r : tn_share_make(&pool->p, l, tn_ref_off(ref));
+}
+
+TARN_API int tarn_hold(struct tarn_pool *pool, tarn_ref ref)
+{
+	struct tn_lane_ref *l = NULL;
+	int r = enter(pool, ref, TARN_CONSUMER, &l);
+
+	return r < 0 ? r : tn_share_hold(&pool->p, l, tn_ref_off(ref));
+}
+
+TARN_API int tarn_release(struct tarn_pool *pool, tarn_ref ref)
+{
+	struct tn_lane_ref *l = NULL;
+	int r = enter(pool, ref, TARN_CONSUMER, &l);
+
+	if (r < 0)
+		return r;
+	r = tn_share_release(&pool->p, l, tn_ref_off(ref),
+			     TN_CLIENT_SLOT(l->client));
+	return r == 1 ? tn_lane_dispose(tn_thread.lane, tn_ref_off(ref)) : r;
 }
 
 TARN_API int tarn_publish(struct tarn_pool *pool, uint64_t *word, tarn_ref ref)

@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "client/process.h"
+
 /* Every lane that a thread has, by the pool's key. */
 struct tn_thread_lanes {
 	unsigned n, room;
@@ -50,13 +52,6 @@ static void mag_prepare(struct tarn_lane *lane, unsigned class)
 
 static int mag_ready(struct tarn_lane *lane, unsigned class)
 {
-	int r;
-
-	if (!lane->started)
-		return -ECHILD;
-	r = tn_client_check(lane->pool, TARN_CONSUMER);
-	if (r < 0)
-		return r;
 	if (lane->mags[class].base)
 		return 0;
 	if (!tn_cache_shape(&lane->pool->p, class))
@@ -73,8 +68,6 @@ int tn_mag_fill(struct tarn_lane *lane, unsigned class)
 	int r;
 
 	r = mag_ready(lane, class);
-	if (r == 0)
-		r = tn_client_check(lane->pool, TARN_PRODUCER);
 	if (r < 0)
 		return r;
 	/* more each time, as the class turns out to be in use */
@@ -177,6 +170,10 @@ static struct tarn_lane *lane_start(struct tarn_pool *pool)
 
 	for (ref.index = 0; ref.index < TN_N_LANES; ref.index++) {
 		ref.rec = tn_lane_rec(&pool->p.geo, pool->control, ref.index);
+		rest = tn64_load_relaxed(tn_lane_done(&pool->p,
+				TN_CLIENT_SLOT(ref.client), ref.index));
+		if (tn_lane_worn(rest))
+			continue;
 		rest = 0;
 		/* HB< lane.rest */
 		if (tn64_cas_acquire(&ref.rec->state, &rest,
@@ -209,14 +206,17 @@ static struct tarn_lane *lane_start(struct tarn_pool *pool)
 
 /* Threads */
 
-/* A pool that was closed meanwhile has ended its lanes itself. */
+/* A pool that was closed meanwhile has ended its lanes itself; one that is
+ * being closed just now does, or waits. */
 static void thread_exit(void *arg)
 {
 	struct tn_thread_lanes *all = arg;
 
+	tn_process_lock();
 	for (unsigned i = 0; i < all->n; i++)
 		if (all->at[i].pool->key == all->at[i].key)
 			lane_stop(all->at[i].lane);
+	tn_process_unlock();
 	if (tn_thread.all == all)
 		tn_thread = (struct tn_thread){ .key = 1 };
 	free(all);
@@ -255,6 +255,14 @@ static struct tn_thread_lanes *thread_lanes(void)
 	return all;
 }
 
+static void forget_lane(struct tn_thread_lanes *all,
+			const struct tarn_lane *lane)
+{
+	for (unsigned i = 0; i < all->n; i++)
+		if (all->at[i].lane == lane)
+			all->at[i] = all->at[--all->n];
+}
+
 struct tarn_lane *tn_lane_slow(struct tarn_pool *pool)
 {
 	struct tn_thread_lanes *all = tn_thread.all;
@@ -269,6 +277,12 @@ struct tarn_lane *tn_lane_slow(struct tarn_pool *pool)
 	for (unsigned i = 0; all && i < all->n; i++)
 		if (all->at[i].key == pool->key)
 			lane = all->at[i].lane;
+	if (lane && tn_lane_worn(TN_PROGRESS_STEP(
+			    tn64_load_relaxed(&lane->ref.rec->progress)))) {
+		lane_stop(lane);
+		forget_lane(all, lane);
+		lane = NULL;
+	}
 	if (!lane) {
 		all = thread_lanes();
 		lane = all ? lane_start(pool) : NULL;
@@ -285,6 +299,7 @@ struct tarn_lane *tn_lane_slow(struct tarn_pool *pool)
 
 void tn_lanes_close(struct tarn_pool *pool)
 {
+	tn_process_lock();
 	for (unsigned i = 0; i < TN_N_LANES; i++) {
 		if (!pool->lanes[i])
 			continue;
@@ -292,4 +307,6 @@ void tn_lanes_close(struct tarn_pool *pool)
 		munmap(pool->lanes[i], sizeof(*pool->lanes[i]));
 		pool->lanes[i] = NULL;
 	}
+	pool->key = 0;
+	tn_process_unlock();
 }

@@ -53,24 +53,23 @@ struct tn_thread {
 extern __thread struct tn_thread tn_thread
 	__attribute__((tls_model("initial-exec")));
 
-/* The lane of this thread in a pool, or NULL with errno EBADF, ECHILD, EACCES
- * (observer), ENOMEM, EAGAIN (all lanes in use). */
+/* The lane of this thread in a pool, looked up anew, started if need be; or
+ * NULL with errno as of tn_client_check(), EACCES for an observer, ENOMEM,
+ * EAGAIN (all lanes in use). Where a call leaves the usual path, it starts
+ * here: in a forked process, what the thread remembers is wiped. */
 struct tarn_lane *tn_lane_slow(struct tarn_pool *pool);
 
-static inline struct tarn_lane *tn_lane_of(struct tarn_pool *pool)
-{
-	if (tn_likely(tn_thread.key == pool->key))
-		return tn_thread.lane;
-	return tn_lane_slow(pool);
-}
-
 /* Fills a class's empty magazine; its first use prepares it. Return: 0,
- * -ENOMEM, -EINVAL (no such class), and what tn_client_check() says. */
+ * -ENOMEM, -EINVAL (no such class). */
 int tn_mag_fill(struct tarn_lane *lane, unsigned class);
 
 /* Makes room in a full magazine (or prepares it). Return: 0; 1: it keeps
- * nothing, return the slot to its slab; < 0 as above, or -EUCLEAN. */
+ * nothing, return the slot to its slab; -EINVAL, -EUCLEAN. */
 int tn_mag_room(struct tarn_lane *lane, unsigned class);
+
+/* Frees an object at an offset that is KEPT by the lane's client. Return: 0 or
+ * -EUCLEAN. */
+int tn_lane_dispose(struct tarn_lane *lane, uint64_t off);
 
 /* Gives everything that the lane keeps back to the slabs. */
 void tn_lane_flush(struct tarn_lane *lane);

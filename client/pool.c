@@ -3,14 +3,15 @@
 #include "client/pool.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "client/lane.h"
+#include "client/process.h"
 #include "proto/wire.h"
 
 static_assert((int)TARN_KIND_SLAB == (int)TN_KIND_SLAB &&
@@ -28,19 +29,6 @@ static_assert((int)TARN_KIND_SLAB == (int)TN_KIND_SLAB &&
 	      TARN_POOL_MAX == TN_POOL_BYTES_MAX,
 	      "the public constants are the protocol's");
 
-int tn_client_check(const struct tarn_pool *pool, enum tarn_role role)
-{
-	if (!pool->key)
-		return -EBADF;
-	if (!pool->alive->alive)
-		return -ECHILD;
-	if (pool->p.role > (uint32_t)role)
-		return -EACCES;
-	if (tn64_load_relaxed(&pool->p.header->poison))
-		return -EUCLEAN;
-	return 0;
-}
-
 int tn_client_name(const char *name, char ret[TN_NAME_BYTES])
 {
 	size_t len = name ? strnlen(name, TN_NAME_BYTES) : 0;
@@ -53,7 +41,6 @@ int tn_client_name(const char *name, char ret[TN_NAME_BYTES])
 }
 
 /* Structs of closed pools, for the next ones: see client/pool.h. */
-static pthread_mutex_t closed_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tarn_pool *closed_pools;
 static tn_a64 last_key = { 1 };
 
@@ -61,11 +48,11 @@ static struct tarn_pool *pool_new(void)
 {
 	struct tarn_pool *pool;
 
-	pthread_mutex_lock(&closed_lock);
+	tn_process_lock();
 	pool = closed_pools;
 	if (pool)
 		closed_pools = pool->next_closed;
-	pthread_mutex_unlock(&closed_lock);
+	tn_process_unlock();
 	if (pool)
 		memset(pool, 0, sizeof(*pool));
 	else
@@ -93,49 +80,47 @@ static void pool_free(struct tarn_pool *pool)
 	unmap(pool->p.meta, pool->p.geo.meta_bytes);
 	unmap(pool->p.data, pool->p.geo.data_bytes);
 	unmap(pool->control, pool->p.geo.control_bytes);
-	unmap(pool->alive, TN_PAGE_BYTES);
 	tn_closep(&pool->data_fd);
 	tn_closep(&pool->meta_fd);
 	if (pool->conn)
 		tn_conn_unref(pool->conn);
 	pool->conn = NULL;
-	pthread_mutex_lock(&closed_lock);
+	tn_process_lock();
 	pool->next_closed = closed_pools;
 	closed_pools = pool;
-	pthread_mutex_unlock(&closed_lock);
+	tn_process_unlock();
 }
 
-/* A file that the daemon sent, of just the size it must have. */
+/*
+ * A file that the daemon sent, of just the size it must have, mapped at a
+ * multiple of an area, so that alignment in the file is alignment here.
+ */
 static int map_file(int fd, uint64_t bytes, bool writable, void *ret)
 {
+	uint8_t *room, *p;
 	struct stat st;
-	void *p;
+	uint64_t head;
 
 	if (fstat(fd, &st) < 0)
 		return tn_neg_errno();
 	if ((uint64_t)st.st_size != bytes)
 		return -EUCLEAN;
-	p = mmap(NULL, bytes, PROT_READ | (writable ? PROT_WRITE : 0),
-		 MAP_SHARED | MAP_NORESERVE, fd, 0);
-	if (p == MAP_FAILED)
+	room = mmap(NULL, bytes + TN_AREA_BYTES, PROT_NONE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (room == MAP_FAILED)
 		return tn_neg_errno();
+	head = -(uintptr_t)room & (TN_AREA_BYTES - 1);
+	p = mmap(room + head, bytes, PROT_READ | (writable ? PROT_WRITE : 0),
+		 MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0);
+	if (p == MAP_FAILED) {
+		munmap(room, bytes + TN_AREA_BYTES);
+		return -ENOMEM;
+	}
+	unmap(head ? room : NULL, head);
+	unmap(p + bytes, TN_AREA_BYTES - head);
 	/* other users' objects have no place in this process's core */
 	madvise(p, bytes, MADV_DONTDUMP);
 	*(void **)ret = p;
-	return 0;
-}
-
-static int map_alive(struct tarn_pool *pool)
-{
-	void *p = mmap(NULL, TN_PAGE_BYTES, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (p == MAP_FAILED)
-		return tn_neg_errno();
-	pool->alive = p;
-	if (madvise(p, TN_PAGE_BYTES, MADV_WIPEONFORK) < 0)
-		return tn_neg_errno();
-	pool->alive->alive = 1;
 	return 0;
 }
 
@@ -159,47 +144,125 @@ static int map_pool(struct tarn_pool *pool, const struct tn_open_reply *o,
 	if (r < 0)
 		return r;
 	pool->p.data = data;
-	r = map_file(fds[2], pool->p.geo.control_bytes, true, &pool->control);
-	if (r < 0)
-		return r;
-	r = map_alive(pool);
-	if (r < 0)
-		return r;
 	return tn_pool_attach(&pool->p, meta, data, &pool->p.geo, o->role);
 }
 
-static int control_check(const struct tarn_pool *pool)
+/* The control file, which makes this process the client that it names. */
+static int map_control(struct tarn_pool *pool, const struct tn_open_reply *o,
+		       int fd)
 {
-	const struct tn_control *c = (const void *)pool->control;
+	const struct tn_control *c;
+	uint8_t *control;
+	int r;
 
+	r = map_file(fd, pool->p.geo.control_bytes, true, &control);
+	if (r < 0)
+		return r;
+	c = (const void *)control;
 	if (c->magic != TN_CONTROL_MAGIC || c->major != TN_LAYOUT_MAJOR ||
-	    c->client != pool->client || c->mark != pool->p.mark ||
-	    !pool->client || pool->client > TN_CLIENT_ID_MASK)
+	    c->client != o->client || c->mark != pool->p.mark ||
+	    !o->client || o->client > TN_CLIENT_ID_MASK) {
+		unmap(control, pool->p.geo.control_bytes);
 		return -EUCLEAN;
+	}
+	unmap(pool->control, pool->p.geo.control_bytes);
+	pool->control = control;
+	pool->client = o->client;
+	pool->attach = o->attach;
 	return 0;
 }
 
 static int pool_attach(struct tarn_pool *pool, struct tn_conn *conn,
-		       const char *name, enum tarn_role role)
+		       enum tarn_role role)
 {
 	struct tn_open_reply o;
 	int fds[3] = { -1, -1, -1 }, r;
 
-	r = tn_conn_attach(conn, name, role, &o, fds);
+	r = tn_conn_attach(conn, pool->name, role, &o, fds);
 	if (r < 0)
 		return r;
 	pool->conn = tn_conn_ref(conn);
-	pool->attach = o.attach;
-	pool->client = o.client;
 	r = map_pool(pool, &o, fds);
 	if (r == 0)
-		r = control_check(pool);
+		r = map_control(pool, &o, fds[2]);
 	tn_closep(&fds[2]);
 	pool->meta_fd = fds[0];
 	pool->data_fd = fds[1];
 	if (r < 0)
 		tn_conn_leave(conn, o.attach);
 	return r;
+}
+
+/* The inherited descriptors are the parent's, offset and all. */
+static void replace_fd(int *fd, int by)
+{
+	close(*fd);
+	*fd = by;
+}
+
+/*
+ * In a forked process: a client of its own, over a connection of its own. The
+ * mappings of data and meta are as good as new ones, and stay, for there are
+ * pointers into them. Called under the process lock.
+ */
+static int pool_adopt(struct tarn_pool *pool, uint64_t process)
+{
+	struct tn_conn *conn, *old = pool->conn;
+	int fds[3] = { -1, -1, -1 }, r;
+	struct tn_open_reply o;
+
+	r = tn_conn_fork(old, &conn);
+	if (r < 0)
+		return r;
+	r = tn_conn_attach(conn, pool->name, pool->p.role, &o, fds);
+	if (r == 0) {
+		/* another pool may have the name by now */
+		r = o.mark == pool->p.mark &&
+		    o.data_bytes == pool->p.geo.data_bytes ?
+		    map_control(pool, &o, fds[2]) : -ESTALE;
+		tn_closep(&fds[2]);
+		if (r < 0)
+			tn_conn_leave(conn, o.attach);
+	}
+	if (r < 0) {
+		tn_closep(&fds[0]);
+		tn_closep(&fds[1]);
+		tn_conn_unref(conn);
+		return r;
+	}
+	replace_fd(&pool->meta_fd, fds[0]);
+	replace_fd(&pool->data_fd, fds[1]);
+	pool->conn = conn;
+	tn_conn_unref(old);
+	pool->process = process;
+	/* what this thread remembers of the parent's lane is no good */
+	pool->key = atomic_fetch_add(&last_key.v, 1) + 1;
+	return 0;
+}
+
+static int adopt_once(struct tarn_pool *pool)
+{
+	uint64_t process = tn_process_number();
+	int r = 0;
+
+	tn_process_lock();
+	if (pool->process != process)
+		r = pool_adopt(pool, process);
+	tn_process_unlock();
+	return r;
+}
+
+int tn_client_check(struct tarn_pool *pool, enum tarn_role role)
+{
+	if (!pool->key)
+		return -EBADF;
+	if (pool->p.role > (uint32_t)role)
+		return -EACCES;
+	if (tn64_load_relaxed(&pool->p.header->poison))
+		return -EUCLEAN;
+	if (tn_likely(pool->process == tn_process_number()))
+		return 0;
+	return adopt_once(pool);
 }
 
 TARN_API int tarn_pool_open(struct tarn *t, const char *name,
@@ -212,16 +275,18 @@ TARN_API int tarn_pool_open(struct tarn *t, const char *name,
 	r = tn_client_name(name, padded);
 	if (r < 0 || role < TARN_PRODUCER || role > TARN_OBSERVER)
 		return -EINVAL;
-	pool = pool_new();
+	pool = tn_process() ? pool_new() : NULL;
 	if (!pool)
 		return -ENOMEM;
-	r = pool_attach(pool, tn_conn_of(t), padded, role);
+	memcpy(pool->name, padded, sizeof(padded));
+	r = pool_attach(pool, tn_conn_of(t), role);
 	if (r < 0) {
 		pool_free(pool);
 		return r;
 	}
 	if (role == TARN_PRODUCER && pool->p.kind == TN_KIND_SLAB)
 		pool->class_max = TARN_CLASS_MAX;
+	pool->process = tn_process_number();
 	pool->key = atomic_fetch_add(&last_key.v, 1) + 1;
 	*ret = pool;
 	return 0;
@@ -231,8 +296,8 @@ TARN_API void tarn_pool_close(struct tarn_pool *pool)
 {
 	if (!pool || !pool->key)
 		return;
-	/* in a forked child the lanes are wiped, and the client is not ours */
-	if (pool->alive->alive) {
+	/* in a forked process the lanes are wiped, and the client not ours */
+	if (pool->process == tn_process_number()) {
 		tn_lanes_close(pool);
 		tn_conn_leave(pool->conn, pool->attach);
 	}

@@ -12,9 +12,6 @@
 #include "pool/pool.h"
 #include "tarn/tarn.h"
 
-/* A process forked from this one finds .alive zero: MADV_WIPEONFORK. */
-struct tarn_alive { uint32_t alive; };
-
 struct tarn_lane;
 
 struct tarn_pool {
@@ -28,14 +25,22 @@ struct tarn_pool {
 	uint32_t attach;       /* what tarnd calls this attachment */
 	struct tn_conn *conn;
 	int data_fd, meta_fd;
-	struct tarn_alive *alive;
+	uint64_t process;      /* whose client this is: tn_process_number() */
+	char name[TN_NAME_BYTES];
 	struct tarn_lane *lanes[TN_N_LANES]; /* private halves, once used */
 	struct tarn_pool *next_closed;
 };
 
-/* Return: 0; -EBADF (closed), -EACCES (@pool's role is weaker than @role),
- * -ECHILD (forked from the client), -EUCLEAN (poisoned). */
-int tn_client_check(const struct tarn_pool *pool, enum tarn_role role);
+/*
+ * What every call looks at, but for those on the usual path.
+ *
+ * In a process that was forked from the client it makes a client of its own:
+ * the mappings stay where they are, the identity is new (and with it .key).
+ *
+ * Return: 0; -EBADF (closed), -EACCES (@pool's role is weaker than @role),
+ *         -EUCLEAN (poisoned); in a forked process what attaching it gave.
+ */
+int tn_client_check(struct tarn_pool *pool, enum tarn_role role);
 
 /* A usable name, padded for the wire? Return: 0 or -EINVAL. */
 int tn_client_name(const char *name, char ret[TN_NAME_BYTES]);

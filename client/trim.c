@@ -112,7 +112,7 @@ TARN_API int tarn_trim(struct tarn_pool *pool, uint64_t *ret_bytes)
 	r = tn_client_check(pool, TARN_PRODUCER);
 	if (r < 0)
 		return r;
-	lane = tn_lane_of(pool);
+	lane = tn_lane_slow(pool);
 	if (!lane)
 		return -errno;
 	tn_lane_flush(lane);

@@ -34,8 +34,9 @@ static inline bool tn_shape_known(const struct tn_shape *s)
 static inline unsigned tn_shape_align(const struct tn_shape *s)
 { return s->bytes & 4095 ? (unsigned)__builtin_ctz(s->bytes) : 12; }
 
-/* A slab has 2^order pages: 32 slots if 64 KiB can hold them, else 8. With
- * 8 slots or more, what is lost at the tail is below 12.5 %. */
+/* A slab has 2^order pages, the fewest that hold 32 slots; but no more than
+ * 64 KiB as long as that holds 8. With 8 slots or more, what is lost at the
+ * tail is below 12.5 %. */
 void tn_shape_init(struct tn_shape *shape, uint32_t bytes);
 
 /* The 72 size classes, in place. */

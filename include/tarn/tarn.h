@@ -25,8 +25,11 @@
  *            (errno itself is not part of it). Pointers: NULL with errno set.
  *   Threads  any number, at the same time.
  *   Signals  not async-signal-safe.
- *   Fork     the child has the mappings but is not the client its parent is;
- *            the pool is not usable in it until it has opened it anew.
+ *   Fork     the child keeps the mappings and may read what it finds there.
+ *            It is not the client that its parent is: at its first call that
+ *            leaves the usual path it becomes a client of its own, which
+ *            holds nothing yet, and which needs tarnd to answer. If that
+ *            fails, the call gives what tarn_pool_open() would.
  *   Crash    dying inside a call is as dying before it or after it.
  *   Blocks   only the calls under "Connecting" and "Pools" talk to tarnd;
  *            they give up after five seconds with -ETIMEDOUT.
@@ -243,7 +246,8 @@ TARN_API void *tarn_realloc(struct tarn_pool *pool, void *p, size_t size)
  * @p: an object of any kind that this client or the pool holds; NULL is fine
  *
  * Wrong frees are always detected, because the pool knows of every place
- * whether an object starts there and who holds it.
+ * whether an object starts there and who holds it. (All but one: two threads
+ * of the holder that free the same slot at the very same moment.)
  *
  * Return: 0; -EINVAL (not of this pool, or not the start of an object),
  *         -EALREADY (it is free already), -EPERM (another client holds
@@ -361,6 +365,29 @@ TARN_API int tarn_detach(struct tarn_pool *pool, tarn_ref ref);
 
 /** tarn_adopt() - become the holder of what the pool holds */
 TARN_API int tarn_adopt(struct tarn_pool *pool, tarn_ref ref);
+
+/**
+ * tarn_share() - make an object that this client holds a shared one
+ *
+ * Its holders are then a set of clients, at first this one alone. A client
+ * holds it or does not, however often it asks; its death ends its hold. When
+ * the last hold ends, the object is free.
+ *
+ * Return: also -ENOSPC (too many shared objects), -EAGAIN (the place was
+ *         shared before, and a death there is not quite cleaned up).
+ */
+TARN_API int tarn_share(struct tarn_pool *pool, tarn_ref ref);
+
+/**
+ * tarn_hold() - become a holder of a shared object
+ *
+ * 0 as well if this client is one. -EPERM: nobody shares it, any more or yet.
+ */
+TARN_API int tarn_hold(struct tarn_pool *pool, tarn_ref ref);
+
+/** tarn_release() - be a holder no more; the last one frees the object.
+ *  -EPERM: this client is none. tarn_free() of a shared object is -EPERM. */
+TARN_API int tarn_release(struct tarn_pool *pool, tarn_ref ref);
 
 /**
  * tarn_publish() - link an object into a word of shared memory
