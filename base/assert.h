@@ -21,7 +21,8 @@
 __attribute__((noreturn, cold, unused))
 static void tn_assert_failed(const char *what, const char *file, int line)
 {
-	fprintf(stderr, "tarn: %s:%d: assertion failed: %s\n", file, line, what);
+	fprintf(stderr, "tarn: %s:%d: assertion failed: %s\n", file, line,
+		what);
 	abort();
 }
 

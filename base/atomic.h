@@ -24,7 +24,8 @@ static_assert(sizeof(tn_a8) == 1, "tn_a8 is ABI");
 static_assert(sizeof(tn_a16) == 2, "tn_a16 is ABI");
 static_assert(sizeof(tn_a32) == 4, "tn_a32 is ABI");
 static_assert(sizeof(tn_a64) == 8, "tn_a64 is ABI");
-static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "tarn needs lock-free 64-bit atomics");
+static_assert(ATOMIC_LLONG_LOCK_FREE == 2,
+	      "tarn needs lock-free 64-bit atomics");
 
 #define TN_ATOMIC_LOADS_STORES(T, name, word) \
 	static inline T name##_load_relaxed(const word *a) \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #pragma once
-/* Arithmetic on sizes and bits; nothing here touches memory it was not given. */
+/* Arithmetic on sizes and bits; no memory is touched but what is given. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

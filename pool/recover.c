@@ -52,6 +52,14 @@ void tn_recover_begin(struct tn_recover *r, struct tn_pool *pool,
 	tn_fence_full();
 }
 
+/* What cannot be so, for the log. */
+static int unclean(struct tn_recover *r, const char *what, uint64_t where)
+{
+	r->what = what;
+	r->where = where;
+	return -EUCLEAN;
+}
+
 static struct tn_lane_ref dead_lane(const struct tn_recover *r, uint64_t index)
 {
 	return (struct tn_lane_ref){
@@ -113,7 +121,8 @@ static int recover_run(struct tn_recover *r, uint64_t page)
 	}
 	r->freed_objects += TN_TAG_FORM(t) != TN_TAG_KEPT;
 	r->freed_bytes += obj.bytes;
-	return tn_run_drop(pool, &r->self, TN_OP_RUN, page, obj.pages);
+	return tn_run_drop(pool, &r->self, TN_OP_RUN, page, obj.pages) < 0 ?
+	       unclean(r, "map of the run at page", page) : 0;
 }
 
 /* Return: 0 done with the page; 1 later; -EUCLEAN */
@@ -131,15 +140,14 @@ static int recover_page(struct tn_recover *r, uint64_t page)
 		return recover_run(r, page);
 	case TN_PAGE_SLAB:
 		if (class >= TN_N_CLASSES)
-			return -EUCLEAN;
+			return unclean(r, "class in the word of page", page);
 		e = tn_slab_sweep(r->pool, &r->self, page, class, r->client,
 				  &freed);
 		r->freed_objects += freed;
-		r->freed_bytes += freed *
-			r->pool->shapes[class].bytes;
-		return e;
+		r->freed_bytes += freed * r->pool->shapes[class].bytes;
+		return e < 0 ? unclean(r, "slab at page", page) : e;
 	default:
-		return -EUCLEAN;
+		return unclean(r, "kind in the word of page", page);
 	}
 }
 
@@ -158,7 +166,7 @@ static int recover_area(struct tn_recover *r, uint64_t area)
 			unsigned i = (unsigned)__builtin_ctzll(bits);
 
 			if (page + i >= r->pool->geo.n_pages)
-				return -EUCLEAN;
+				return unclean(r, "touched page", page + i);
 			e = recover_page(r, page + i);
 			if (e < 0)
 				return e;
@@ -189,7 +197,7 @@ static int recover_pages(struct tn_recover *r, unsigned budget)
 			return 1;
 		area = (r->at & ~63ULL) + (unsigned)__builtin_ctzll(bits);
 		if (area >= r->pool->geo.n_areas)
-			return -EUCLEAN;
+			return unclean(r, "touched area", area);
 		e = recover_area(r, area);
 		if (e < 0)
 			return e;
@@ -222,9 +230,11 @@ static int recover_lanes(struct tn_recover *r)
 	for (unsigned pass = 0; pass < 2; pass++)
 		for (r->at = 0; r->at < n && e == 0; r->at++)
 			e = recover_lane(r, r->at, pass == 0);
+	if (e < 0)
+		return unclean(r, "record of lane", r->at - 1);
 	r->at = 0;
 	r->phase = PHASE_PAGES;
-	return e < 0 ? e : 1;
+	return 1;
 }
 
 static int recover_pages_phase(struct tn_recover *r, unsigned budget)

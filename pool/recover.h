@@ -16,6 +16,8 @@ struct tn_recover {
 	unsigned phase;
 	uint64_t at;          /* lane, or area, where the next slice goes on */
 	bool later;           /* something was left for another pass */
+	const char *what;     /* on -EUCLEAN: what cannot be so, for the log */
+	uint64_t where;       /* ... and of which lane, area or page */
 	uint64_t freed_objects, freed_bytes; /* so far */
 };
 
@@ -39,7 +41,8 @@ void tn_recover_begin(struct tn_recover *r, struct tn_pool *pool,
  * Return: 1: there is more; TN_RECOVER_LATER: there is more, but a living
  *         client is in the way for the moment: call again after some
  *         milliseconds; 0: done, nothing in the pool names the client
- *         any more, but for what a giver is just taking back; -EUCLEAN: the files contradict themselves, poison the
+ *         any more, but for what a giver is just taking back; -EUCLEAN: the
+ *         files contradict themselves (.what and .where say how), poison the
  *         pool.
  */
 int tn_recover_step(struct tn_recover *r, unsigned budget);

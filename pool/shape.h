@@ -15,7 +15,7 @@
 #define TN_SLAB_ORDER_MAX 6U
 
 struct tn_shape {
-	tn_a64 recip;    /* ceil(2^64 / bytes); stored last, 0: not known here */
+	tn_a64 recip;    /* ceil(2^64 / bytes); stored last; 0: unknown */
 	tn_a32 learning; /* a thread is about to know */
 	uint32_t bytes;  /* of a slot */
 	uint16_t slots;  /* in a slab */

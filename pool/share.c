@@ -105,7 +105,8 @@ static int count(struct tn_pool *pool, const struct tn_lane_ref *l,
 	do {
 		n = TN_SHARE_HOLDERS(s.seen.lo);
 		if (first ? s.seen.lo != 0 :
-		    !n || n > MAX_HOLDERS || s.seen.lo != TN_SHARE_VALUE(off, n))
+		    !n || n > MAX_HOLDERS ||
+		    s.seen.lo != TN_SHARE_VALUE(off, n))
 			return -1;
 		n = (unsigned)((int)n + by);
 	} while (!tn_step_try(pool, &s, TN_SHARE_VALUE(off, n)));
@@ -221,7 +222,7 @@ int tn_share_hold(struct tn_pool *pool, const struct tn_lane_ref *l,
 	tn_touch(pool, l->client, obj.page);
 	begin(l, TN_OP_HOLD, record, off, slot);
 	if (count(pool, l, record, off, 1, false) > 0) {
-		/* a share that is not finished yet, or was given up: not ours */
+		/* a share that is not finished, or was given up: not ours */
 		/* HB< tag.hand */
 		if (tn16_load_acquire(obj.tag) == TN_TAG_SHARED)
 			r = 0;

@@ -109,7 +109,7 @@ static void a_slab_leased_by_the_living_is_swept_later(void **state)
 	assert_int_equal(tn16_load_relaxed(other[0].tag), TN_TAG_HELD | 2);
 }
 
-static void a_touched_page_that_is_something_else_now_is_left_alone(void **state)
+static void a_touched_page_that_is_something_else_is_left_alone(void **state)
 {
 	uint64_t page;
 	struct tn_slot s;
@@ -210,8 +210,7 @@ int main(void)
 		RECOVER_TEST(all_forms_of_the_dead_client_are_swept),
 		RECOVER_TEST(a_lease_of_the_dead_is_ended),
 		RECOVER_TEST(a_slab_leased_by_the_living_is_swept_later),
-		RECOVER_TEST(
-			a_touched_page_that_is_something_else_now_is_left_alone),
+		RECOVER_TEST(a_touched_page_that_is_something_else_is_left_alone),
 		RECOVER_TEST(a_run_is_given_back_from_wherever_it_was),
 		RECOVER_TEST(records_that_cannot_be_are_refused),
 		RECOVER_TEST(numbers_go_on_for_the_next_client_in_the_slot),
