@@ -26,6 +26,16 @@ static void *null_errno(int r)
 
 /* Allocation */
 
+static inline void *pop(struct tarn_lane *lane, struct tn_mag *m)
+{
+	struct tn_slot *s = m->top - 1;
+	void *p = s->p;
+
+	m->top = s;
+	tn16_store_relaxed(s->tag, lane->held);
+	return p;
+}
+
 static noinline void *alloc_slow(struct tarn_pool *pool, unsigned class)
 {
 	int r = tn_client_check(pool, TARN_PRODUCER);
@@ -41,9 +51,7 @@ static noinline void *alloc_slow(struct tarn_pool *pool, unsigned class)
 	r = m->top == m->base ? tn_mag_fill(lane, class) : 0;
 	if (r < 0)
 		return null_errno(r);
-	m->top--;
-	tn16_store_relaxed(m->top->tag, lane->held);
-	return m->top->p;
+	return pop(lane, m);
 }
 
 static inline void *alloc_class(struct tarn_pool *pool, unsigned class)
@@ -56,9 +64,7 @@ static inline void *alloc_class(struct tarn_pool *pool, unsigned class)
 	m = &lane->mags[class];
 	if (tn_unlikely(m->top == m->base))
 		return alloc_slow(pool, class);
-	m->top--;
-	tn16_store_relaxed(m->top->tag, lane->held);
-	return m->top->p;
+	return pop(lane, m);
 }
 
 /* Whole pages: too large for slabs, or a pool that has none. */
@@ -212,14 +218,33 @@ static noinline int free_slow(struct tarn_pool *pool, void *p, int class)
 	return dispose(lane, p, &obj);
 }
 
-/* One comparison each: the pool is this thread's; a slab's page; a slot
- * starts here; we hold it; there is room. Else the slow path, which looks at
- * all of it again and says what is wrong. */
+/* The tag of a slot, from where it lies; NULL: none starts there. */
+static inline tn_a16 *tag_at(struct tarn_pool *pool, unsigned class,
+			     uint64_t off, uint64_t back)
+{
+	uint64_t slot, in_slab = (off & (TN_PAGE_BYTES - 1)) |
+				 back << TN_PAGE_SHIFT;
+
+	if (!tn_shape_slot(&pool->shapes[class], in_slab, &slot))
+		return NULL;
+	return &pool->p.tags[tn_tag_index((off >> TN_PAGE_SHIFT) - back, slot)];
+}
+
+/*
+ * One comparison each: the pool is this thread's; the place is in it; in a
+ * slab's page; there is room; a slot starts here; we hold it. Else the slow
+ * path, which looks at all of it again and says what is wrong.
+ *
+ * What was popped from the magazine last still stands there, just above its
+ * top. If that is what comes back, its tag need not be computed again: the
+ * same place in a slab of the same class has the same tag.
+ */
 static inline __attribute__((always_inline))
 int free_slot(struct tarn_pool *pool, void *p, int class)
 {
 	struct tarn_lane *lane = tn_thread.lane;
-	uint64_t off = tn_pool_off(&pool->p, p), word, back, slot;
+	uint64_t off = tn_pool_off(&pool->p, p), word;
+	struct tn_slot *top;
 	struct tn_mag *m;
 	tn_a16 *tag;
 
@@ -232,20 +257,22 @@ int free_slot(struct tarn_pool *pool, void *p, int class)
 			(class != ANY_CLASS &&
 			 class != (int)TN_PAGE_CLASS(word))))
 		return free_slow(pool, p, class);
-	class = (int)TN_PAGE_CLASS(word);
-	back = TN_PAGE_BACK(word);
-	if (tn_unlikely(!tn_shape_slot(&pool->shapes[class],
-				       (off & (TN_PAGE_BYTES - 1)) |
-				       back << TN_PAGE_SHIFT, &slot)))
+	m = &lane->mags[TN_PAGE_CLASS(word)];
+	top = m->top;
+	if (tn_unlikely(top == m->limit))
 		return free_slow(pool, p, class);
-	tag = &pool->p.tags[tn_tag_index((off >> TN_PAGE_SHIFT) - back,
-					    slot)];
-	m = &lane->mags[class];
-	if (tn_unlikely(tn16_load_relaxed(tag) != lane->held ||
-			m->top == m->limit))
+	tag = top->tag;
+	if (top->p != p)
+		tag = tag_at(pool, TN_PAGE_CLASS(word), off,
+			     TN_PAGE_BACK(word));
+	/* HELD by us, or GIVEN to us: nobody else changes either */
+	/* HB< tag.hand */
+	if (tn_unlikely(!tag || (tn16_load_acquire(tag) & ~TN_TAG_GIVEN) !=
+				lane->held))
 		return free_slow(pool, p, class);
 	tn16_store_relaxed(tag, lane->kept);
-	*m->top++ = (struct tn_slot){ p, tag };
+	*top = (struct tn_slot){ p, tag };
+	m->top = top + 1;
 	return 0;
 }
 

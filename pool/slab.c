@@ -60,6 +60,7 @@
 #include "pool/slab.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "pool/cache.h"
@@ -173,15 +174,36 @@ static int end_if_empty(struct tn_pool *pool, const struct tn_lane_ref *l,
 
 /* Claiming */
 
-/* Claims up to @want free slots of a slab that we have leased. */
+/* Claims those of four slots that are free, and at most @want of them; they
+ * go to @end and below. Return: how many. */
+static unsigned claim_four(tn_a16 *tags, uint64_t four, uint16_t kept,
+			   uint8_t *first, uint32_t bytes, struct tn_slot *end,
+			   unsigned n, unsigned want)
+{
+	unsigned got = 0;
+
+	for (unsigned i = 0; i < n && got < want; i++) {
+		if (four >> 16 * i & 0xffff)
+			continue;
+		tn16_store_relaxed(&tags[i], kept);
+		end--;
+		end->p = first + (uint64_t)i * bytes;
+		end->tag = &tags[i];
+		got++;
+	}
+	return got;
+}
+
+/* Claims up to @want free slots of a slab that we have leased; downwards from
+ * the end of @out, so that they come out in ascending order from its end. */
 static unsigned claim_slots(struct tn_pool *pool, const struct tn_lane_ref *l,
 			    uint64_t page, const struct tn_shape *s,
 			    uint32_t *from, struct tn_slot *out, unsigned want)
 {
 	uint16_t kept = (uint16_t)(TN_TAG_KEPT | l->client);
 	uint8_t *base = pool->data + (page << TN_PAGE_SHIFT);
-	uint32_t bytes = s->bytes, at = *from & ~3U;
-	unsigned got = 0;
+	uint32_t at = *from & ~3U;
+	unsigned got = 0, n;
 
 	if (at >= s->slots)
 		at = 0;
@@ -189,31 +211,19 @@ static unsigned claim_slots(struct tn_pool *pool, const struct tn_lane_ref *l,
 		tn_a16 *tags = slot_tag(pool, page, at);
 		uint64_t four = look(tags);
 
-		for (unsigned i = 0; any_free(four) && i < 4; i++) {
-			if (at + i >= s->slots || got == want)
-				break;
-			if (four >> 16 * i & 0xffff)
-				continue;
-			tn16_store_relaxed(&tags[i], kept);
-			out[got].p = base + (uint64_t)(at + i) * bytes;
-			out[got++].tag = &tags[i];
-		}
+		n = s->slots - at < 4 ? s->slots - at : 4;
+		if (any_free(four))
+			got += claim_four(tags, four, kept,
+					  base + (uint64_t)at * s->bytes,
+					  s->bytes, out + want - got, n,
+					  want - got);
 		if (got < want)
 			at = at + 4 < s->slots ? at + 4 : 0;
 	}
 	*from = at;
+	if (got < want)
+		memmove(out, out + want - got, got * sizeof(*out));
 	return got;
-}
-
-/* So that they come out in ascending order when taken from the end. */
-static void turn_round(struct tn_slot *slots, unsigned n)
-{
-	for (unsigned i = 0; i < n / 2; i++) {
-		struct tn_slot t = slots[i];
-
-		slots[i] = slots[n - 1 - i];
-		slots[n - 1 - i] = t;
-	}
 }
 
 static unsigned claim_leased(struct tn_pool *pool, const struct tn_lane_ref *l,
@@ -234,7 +244,6 @@ static unsigned claim_leased(struct tn_pool *pool, const struct tn_lane_ref *l,
 	TN_CRASH("slab.claimed");
 	/* fewer than the count says: a recovery had counted too many (I1) */
 	unlease(pool, page, class, got < want ? count : got, 0);
-	turn_round(out, got);
 	return got;
 }
 
