@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Give, take, detach, adopt, publish, claim: the arguments are checked here,
- * the work is done in pool/hold.c. */
+/* Who holds an object: the arguments are checked here, the work is done in
+ * pool/hold.c and pool/share.c. */
 #include <errno.h>
 
 #include "client/lane.h"
@@ -35,6 +35,17 @@ static int enter(struct tarn_pool *pool, tarn_ref ref, enum tarn_role role,
 	return 0;
 }
 
+/* The operations that want nothing but the ref. */
+static inline int apply(struct tarn_pool *pool, tarn_ref ref,
+			int (*op)(struct tn_pool *pool,
+				  const struct tn_lane_ref *l, uint64_t off))
+{
+	struct tn_lane_ref *l = NULL;
+	int r = enter(pool, ref, TARN_CONSUMER, &l);
+
+	return r < 0 ? r : op(&pool->p, l, tn_ref_off(ref));
+}
+
 TARN_API int tarn_give(struct tarn_pool *pool, tarn_ref ref, uint32_t client)
 {
 	struct tn_lane_ref *l = NULL;
@@ -44,28 +55,13 @@ TARN_API int tarn_give(struct tarn_pool *pool, tarn_ref ref, uint32_t client)
 }
 
 TARN_API int tarn_take(struct tarn_pool *pool, tarn_ref ref)
-{
-	struct tn_lane_ref *l = NULL;
-	int r = enter(pool, ref, TARN_CONSUMER, &l);
-
-	return r < 0 ? r : tn_hold_take(&pool->p, l, tn_ref_off(ref));
-}
+{ return apply(pool, ref, tn_hold_take); }
 
 TARN_API int tarn_detach(struct tarn_pool *pool, tarn_ref ref)
-{
-	struct tn_lane_ref *l = NULL;
-	int r = enter(pool, ref, TARN_CONSUMER, &l);
-
-	return r < 0 ? r : tn_hold_detach(&pool->p, l, tn_ref_off(ref));
-}
+{ return apply(pool, ref, tn_hold_detach); }
 
 TARN_API int tarn_adopt(struct tarn_pool *pool, tarn_ref ref)
-{
-	struct tn_lane_ref *l = NULL;
-	int r = enter(pool, ref, TARN_CONSUMER, &l);
-
-	return r < 0 ? r : tn_hold_adopt(&pool->p, l, tn_ref_off(ref));
-}
+{ return apply(pool, ref, tn_hold_adopt); }
 
 /* The offset of a word of shared memory. Return: false: it is none. */
 static bool word_off(const struct tarn_pool *pool, const uint64_t *word,
@@ -76,20 +72,10 @@ static bool word_off(const struct tarn_pool *pool, const uint64_t *word,
 }
 
 TARN_API int tarn_share(struct tarn_pool *pool, tarn_ref ref)
-{
-	struct tn_lane_ref *l = NULL;
-	int r = enter(pool, ref, TARN_CONSUMER, &l);
-
-	return r < 0 ? r : tn_share_make(&pool->p, l, tn_ref_off(ref));
-}
+{ return apply(pool, ref, tn_share_make); }
 
 TARN_API int tarn_hold(struct tarn_pool *pool, tarn_ref ref)
-{
-	struct tn_lane_ref *l = NULL;
-	int r = enter(pool, ref, TARN_CONSUMER, &l);
-
-	return r < 0 ? r : tn_share_hold(&pool->p, l, tn_ref_off(ref));
-}
+{ return apply(pool, ref, tn_share_hold); }
 
 TARN_API int tarn_release(struct tarn_pool *pool, tarn_ref ref)
 {

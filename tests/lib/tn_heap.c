@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "tests/lib/tn_heap.h"
 
+#include "tests/lib/tn_test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,4 +132,23 @@ uint16_t tn_heap_tag(struct tn_heap *heap, uint64_t off)
 	if (tn_object_find(&heap->pool, off, &obj) < 0)
 		return 0xffff;
 	return tn16_load_relaxed(obj.tag);
+}
+
+struct tn_heap tn_heap_here;
+struct tn_lane_ref tn_heap_lanes[4];
+
+int tn_heap_setup(void **state)
+{
+	int r = tn_test_setup(state);
+
+	tn_heap_init(&tn_heap_here, 8 << 20, TN_FIRST_FIT);
+	for (uint32_t c = 1; c < 4; c++)
+		tn_heap_lanes[c] = tn_heap_lane(&tn_heap_here, c, c);
+	return r;
+}
+
+int tn_heap_teardown(void **state)
+{
+	tn_heap_fini(&tn_heap_here);
+	return tn_test_teardown(state);
 }

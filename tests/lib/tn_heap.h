@@ -30,4 +30,15 @@ uint64_t tn_heap_recover(struct tn_heap *heap, uint32_t client);
  * what is not; the text is valid until the next call. */
 const char *tn_heap_not_pristine(const struct tn_pool *pool);
 
+/*
+ * A heap of 8 MiB for one test, with a lane of each of clients 1 to 3:
+ * HEAP_TEST(name) in the list of tests.
+ */
+extern struct tn_heap tn_heap_here;
+extern struct tn_lane_ref tn_heap_lanes[4];
+int tn_heap_setup(void **state);
+int tn_heap_teardown(void **state);
+#define HEAP_TEST(name) \
+	cmocka_unit_test_setup_teardown(name, tn_heap_setup, tn_heap_teardown)
+
 uint16_t tn_heap_tag(struct tn_heap *heap, uint64_t off);

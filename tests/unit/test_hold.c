@@ -6,26 +6,8 @@
 
 #include "tests/lib/tn_heap.h"
 
-#define MIB (1ULL << 20)
-
-static struct tn_heap heap;
-static struct tn_lane_ref lane[4]; /* of clients 1 to 3 */
-
-static int setup(void **state)
-{
-	int r = tn_test_setup(state);
-
-	tn_heap_init(&heap, 8 * MIB, TN_FIRST_FIT);
-	for (uint32_t c = 1; c < 4; c++)
-		lane[c] = tn_heap_lane(&heap, c, c);
-	return r;
-}
-
-static int teardown(void **state)
-{
-	tn_heap_fini(&heap);
-	return tn_test_teardown(state);
-}
+#define heap tn_heap_here
+#define lane tn_heap_lanes /* of clients 1 to 3 */
 
 /* An object of 64 bytes, held by a client: its offset. */
 static uint64_t object(uint32_t client)
@@ -259,23 +241,21 @@ static void runs_change_hands_like_slots(void **state)
 	assert_null(tn_heap_not_pristine(&heap.pool));
 }
 
-#define HOLD_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		HOLD_TEST(only_the_holder_frees_and_only_once),
-		HOLD_TEST(what_is_given_belongs_to_the_receiver),
-		HOLD_TEST(nothing_can_be_given_to_nobody),
-		HOLD_TEST(what_was_given_and_not_taken_dies_with_the_receiver),
-		HOLD_TEST(the_pool_keeps_what_is_detached),
-		HOLD_TEST(anybody_frees_what_the_pool_holds),
-		HOLD_TEST(a_word_holds_what_was_published_until_it_is_claimed),
-		HOLD_TEST(a_stale_ref_in_a_word_claims_nothing),
-		HOLD_TEST(a_death_in_publish_leaves_both_or_neither),
-		HOLD_TEST(a_death_in_claim_leaves_both_or_neither),
-		HOLD_TEST(a_giver_who_dies_after_the_receiver_leaves_nothing),
-		HOLD_TEST(runs_change_hands_like_slots),
+		HEAP_TEST(only_the_holder_frees_and_only_once),
+		HEAP_TEST(what_is_given_belongs_to_the_receiver),
+		HEAP_TEST(nothing_can_be_given_to_nobody),
+		HEAP_TEST(what_was_given_and_not_taken_dies_with_the_receiver),
+		HEAP_TEST(the_pool_keeps_what_is_detached),
+		HEAP_TEST(anybody_frees_what_the_pool_holds),
+		HEAP_TEST(a_word_holds_what_was_published_until_it_is_claimed),
+		HEAP_TEST(a_stale_ref_in_a_word_claims_nothing),
+		HEAP_TEST(a_death_in_publish_leaves_both_or_neither),
+		HEAP_TEST(a_death_in_claim_leaves_both_or_neither),
+		HEAP_TEST(a_giver_who_dies_after_the_receiver_leaves_nothing),
+		HEAP_TEST(runs_change_hands_like_slots),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,26 +8,8 @@
 #include "pool/row.h"
 #include "tests/lib/tn_heap.h"
 
-#define MIB (1ULL << 20)
-
-static struct tn_heap heap;
-static struct tn_lane_ref lane[4]; /* of clients 1 to 3 */
-
-static int setup(void **state)
-{
-	int r = tn_test_setup(state);
-
-	tn_heap_init(&heap, 8 * MIB, TN_FIRST_FIT);
-	for (uint32_t c = 1; c < 4; c++)
-		lane[c] = tn_heap_lane(&heap, c, c);
-	return r;
-}
-
-static int teardown(void **state)
-{
-	tn_heap_fini(&heap);
-	return tn_test_teardown(state);
-}
+#define heap tn_heap_here
+#define lane tn_heap_lanes /* of clients 1 to 3 */
 
 /* @n slots of a class, tagged. */
 static void hold(uint32_t client, unsigned class, struct tn_slot *out,
@@ -201,19 +183,16 @@ static void numbers_go_on_for_the_next_client_in_the_slot(void **state)
 	assert_true(after >= before);
 }
 
-#define RECOVER_TEST(name) \
-	cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		RECOVER_TEST(all_forms_of_the_dead_client_are_swept),
-		RECOVER_TEST(a_lease_of_the_dead_is_ended),
-		RECOVER_TEST(a_slab_leased_by_the_living_is_swept_later),
-		RECOVER_TEST(a_touched_page_that_is_something_else_is_left_alone),
-		RECOVER_TEST(a_run_is_given_back_from_wherever_it_was),
-		RECOVER_TEST(records_that_cannot_be_are_refused),
-		RECOVER_TEST(numbers_go_on_for_the_next_client_in_the_slot),
+		HEAP_TEST(all_forms_of_the_dead_client_are_swept),
+		HEAP_TEST(a_lease_of_the_dead_is_ended),
+		HEAP_TEST(a_slab_leased_by_the_living_is_swept_later),
+		HEAP_TEST(a_touched_page_that_is_something_else_is_left_alone),
+		HEAP_TEST(a_run_is_given_back_from_wherever_it_was),
+		HEAP_TEST(records_that_cannot_be_are_refused),
+		HEAP_TEST(numbers_go_on_for_the_next_client_in_the_slot),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,26 +9,8 @@
 #include "pool/share.h"
 #include "tests/lib/tn_heap.h"
 
-#define MIB (1ULL << 20)
-
-static struct tn_heap heap;
-static struct tn_lane_ref lane[4]; /* of clients 1 to 3 */
-
-static int setup(void **state)
-{
-	int r = tn_test_setup(state);
-
-	tn_heap_init(&heap, 8 * MIB, TN_FIRST_FIT);
-	for (uint32_t c = 1; c < 4; c++)
-		lane[c] = tn_heap_lane(&heap, c, c);
-	return r;
-}
-
-static int teardown(void **state)
-{
-	tn_heap_fini(&heap);
-	return tn_test_teardown(state);
-}
+#define heap tn_heap_here
+#define lane tn_heap_lanes /* of clients 1 to 3 */
 
 static uint64_t object(uint32_t client)
 {
@@ -277,18 +259,16 @@ static void a_death_at_every_phase_leaves_nothing(void **state)
 	assert_null(tn_heap_not_pristine(&heap.pool));
 }
 
-#define SHARE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		SHARE_TEST(the_last_holder_frees),
-		SHARE_TEST(a_shared_object_is_not_to_be_had_otherwise),
-		SHARE_TEST(a_death_ends_the_hold_and_no_other),
-		SHARE_TEST(a_full_window_is_told_and_passes),
-		SHARE_TEST(holders_that_race_lose_no_hold),
-		SHARE_TEST(of_two_that_leave_at_once_one_is_the_last),
-		SHARE_TEST(a_death_at_every_phase_leaves_nothing),
+		HEAP_TEST(the_last_holder_frees),
+		HEAP_TEST(a_shared_object_is_not_to_be_had_otherwise),
+		HEAP_TEST(a_death_ends_the_hold_and_no_other),
+		HEAP_TEST(a_full_window_is_told_and_passes),
+		HEAP_TEST(holders_that_race_lose_no_hold),
+		HEAP_TEST(of_two_that_leave_at_once_one_is_the_last),
+		HEAP_TEST(a_death_at_every_phase_leaves_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
