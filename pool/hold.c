@@ -83,6 +83,8 @@ static int find_slot(struct tn_pool *pool, uint64_t off, uint64_t word,
 	if (!s || back >> s->order || back > page)
 		return -EINVAL;
 	ret->page = page - back;
+	if (ret->page & ((1ULL << s->order) - 1))
+		return -EINVAL;
 	if (!tn_shape_slot(s, off - (ret->page << TN_PAGE_SHIFT), &slot))
 		return -EINVAL;
 	ret->bytes = s->bytes;
@@ -101,6 +103,7 @@ int tn_object_find(struct tn_pool *pool, uint64_t off, struct tn_object *ret)
 	if (TN_PAGE_KIND(word) == TN_PAGE_SLAB)
 		return find_slot(pool, off, word, ret);
 	if (TN_PAGE_KIND(word) != TN_PAGE_RUN || off % TN_PAGE_BYTES ||
+	    !TN_PAGE_PAGES(word) ||
 	    TN_PAGE_PAGES(word) > pool->geo.n_pages - page)
 		return -EINVAL;
 	ret->page = page;

@@ -18,6 +18,11 @@ static inline bool tn_tag_names(uint16_t tag, uint32_t client)
 	       TN_TAG_CLIENT(tag) == client;
 }
 
+/* Is it the dead client's; or, for it was one of the dead's, did an earlier
+ * recovery, by @self, die with it in its hands? */
+static inline bool tn_tag_orphan(uint16_t tag, uint32_t dead, uint32_t self)
+{ return tn_tag_names(tag, dead) || tag == (TN_TAG_KEPT | self); }
+
 /**
  * tn_object_find() - what starts at an offset of data
  *

@@ -110,7 +110,7 @@ static int recover_run(struct tn_recover *r, uint64_t page)
 				     TN_CLIENT_SLOT(r->client)) != 1)
 			return 0;
 	} else {
-		if (!tn_tag_names(t, r->client))
+		if (!tn_tag_orphan(t, r->client, r->self.client))
 			return 0;
 		/* ours to drop from here on, whoever of us finds it again;
 		 * unless a giver has just taken it back */

@@ -134,6 +134,9 @@ int tn_run_take(struct tn_pool *pool, const struct tn_lane_ref *l,
 	 * got pages, or is on its way, and the hints then say so. */
 	while (tn_fit_find(pool, n, policy, false, &page) ||
 	       tn_fit_find(pool, n, policy, true, &page)) {
+		/* the last area's missing pages are claimed for ever */
+		if (page + n > pool->geo.n_pages)
+			return -EUCLEAN;
 		if (!tn_run_take_at(pool, l, kind, page, n))
 			continue;
 		*ret_page = page;
@@ -165,7 +168,7 @@ int tn_run_resume(struct tn_pool *pool, const struct tn_lane_ref *l)
 	bool down = TN_PROGRESS_DOWN(progress), done;
 	int r;
 
-	if (!n || page >= pool->geo.n_pages || n > pool->geo.n_pages - page ||
+	if (!n || n > pool->geo.n_pages / 2 || page > pool->geo.n_pages - n ||
 	    at > n_rows(page, n) || (down && at == n_rows(page, n)) ||
 	    (TN_OP_KIND(op) == TN_OP_SLAB && n > 1U << TN_SLAB_ORDER_MAX))
 		return -EUCLEAN;

@@ -13,7 +13,7 @@
  * makes of them what they shall be, and ends with tn_lane_commit(). Whoever
  * dies before that has the pages given back.
  *
- * Return: 0 and the first page; -ENOMEM.
+ * Return: 0 and the first page; -ENOMEM; -EUCLEAN.
  */
 int tn_run_take(struct tn_pool *pool, const struct tn_lane_ref *l,
 		unsigned kind, uint64_t n, unsigned policy, uint64_t *ret_page);
@@ -46,7 +46,7 @@ int tn_run_resume(struct tn_pool *pool, const struct tn_lane_ref *l);
 /**
  * tn_run_alloc() - a run as an object, held by the lane's client
  *
- * Return: 0 and its first page; -ENOMEM.
+ * Return: 0 and its first page; -ENOMEM; -EUCLEAN.
  */
 int tn_run_alloc(struct tn_pool *pool, const struct tn_lane_ref *l, uint64_t n,
 		 unsigned policy, uint64_t *ret_page);

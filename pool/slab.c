@@ -89,14 +89,24 @@ static tn_a16 *slot_tag(const struct tn_pool *pool, uint64_t page,
 
 /* The lease */
 
+/* Can a slab be there? What tells of one is a word that others can write. */
+static bool fits(const struct tn_pool *pool, uint64_t page,
+		 const struct tn_shape *s)
+{
+	uint64_t n = 1ULL << s->order;
+
+	return page % n == 0 && page + n <= pool->geo.n_pages;
+}
+
 static bool lease(struct tn_pool *pool, const struct tn_lane_ref *l,
-		  uint64_t page, unsigned class, uint64_t *ret_word)
+		  uint64_t page, unsigned class, const struct tn_shape *s,
+		  uint64_t *ret_word)
 {
 	tn_a64 *word = &pool->pages[page].slab;
 	uint64_t w = tn64_load_relaxed(word), leased;
 
 	if (TN_SLAB_STATE(w) != TN_SLAB_OPEN || TN_SLAB_CLASS(w) != class ||
-	    !TN_SLAB_FREE(w))
+	    !TN_SLAB_FREE(w) || !fits(pool, page, s))
 		return false;
 	tn_touch(pool, l->client, page);
 	leased = TN_SLAB_WORD(TN_SLAB_LEASED, class, l->client, l->index,
@@ -158,7 +168,7 @@ static int end_if_empty(struct tn_pool *pool, const struct tn_lane_ref *l,
 	unsigned count, f, too_many;
 	uint64_t w;
 
-	while (lease(pool, l, page, class, &w)) {
+	while (lease(pool, l, page, class, s, &w)) {
 		count = TN_SLAB_FREE(w);
 		f = count < s->slots ? count : count_free(pool, page, s);
 		if (f == s->slots)
@@ -284,13 +294,13 @@ static int lease_any(struct tn_pool *pool, const struct tn_lane_ref *l,
 
 	if (cursor->page_plus_1) {
 		*ret_page = cursor->page_plus_1 - 1;
-		if (lease(pool, l, *ret_page, class, ret_word))
+		if (lease(pool, l, *ret_page, class, s, ret_word))
 			return 0;
 	}
 	for (tn_hint_walk_begin(&walk, class, false);
 	     tn_hint_walk_next(pool, &walk, &page);) {
 		*ret_page = page;
-		if (lease(pool, l, page, class, ret_word))
+		if (lease(pool, l, page, class, s, ret_word))
 			return 0;
 	}
 	if (make_slab(pool, l, class, s, ret_page, ret_word) == 0)
@@ -298,7 +308,7 @@ static int lease_any(struct tn_pool *pool, const struct tn_lane_ref *l,
 	for (tn_hint_walk_begin(&walk, class, true);
 	     tn_hint_walk_next(pool, &walk, &page);) {
 		*ret_page = page;
-		if (lease(pool, l, page, class, ret_word))
+		if (lease(pool, l, page, class, s, ret_word))
 			return 0;
 	}
 	return -ENOMEM;
@@ -459,7 +469,7 @@ static bool sweep_slot(struct tn_pool *pool, const struct tn_lane_ref *l,
 		return true;
 	}
 	/* a giver may be taking back what he gave to the dead */
-	while (tn_tag_names(t, dead)) {
+	while (tn_tag_orphan(t, dead, l->client)) {
 		*ret_freed += TN_TAG_FORM(t) != TN_TAG_KEPT;
 		/* HB> tag.free; HB< tag.free */
 		if (tn16_cas_acq_rel(tag, &t, TN_TAG_FREE))
@@ -481,6 +491,8 @@ int tn_slab_sweep(struct tn_pool *pool, const struct tn_lane_ref *l,
 	/* it was touched as the start of something else, gone by now */
 	if (page & ((1ULL << s->order) - 1))
 		return 0;
+	if (!fits(pool, page, s))
+		return -EUCLEAN;
 	if (!lease_for_sweep(pool, l, page, class, dead, &leased))
 		return 1;
 	for (unsigned i = 0; i < s->slots; i++)

@@ -67,7 +67,8 @@ static void drop_stale(struct tn_pool *pool, uint64_t page)
 		return;
 	tn_hint_clear(pool, page);
 	w = tn64_load_relaxed(&pool->pages[page].slab);
-	if (TN_SLAB_STATE(w) == TN_SLAB_OPEN && TN_SLAB_FREE(w))
+	if (TN_SLAB_STATE(w) == TN_SLAB_OPEN && TN_SLAB_FREE(w) &&
+	    TN_SLAB_CLASS(w) < TN_N_CLASSES)
 		tn_hint_set(pool, page, TN_SLAB_CLASS(w));
 }
 
