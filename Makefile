@@ -21,6 +21,7 @@ VARIANT    := $(subst $(empty) ,-,$(strip $(SAN) $(if $(filter 1,$(DEBUG)),debug
 BUILD      ?= build$(addprefix /,$(VARIANT))
 SAN_asan   := -fsanitize=address,undefined -fno-sanitize-recover=undefined \
               -fno-omit-frame-pointer -DTN_DEBUG
+SAN_fuzz   := $(SAN_asan) -fsanitize=fuzzer-no-link
 SAN_tsan   := -fsanitize=thread $(if $(findstring clang,$(CC)),,-Wno-tsan)
 CFLAGS     ?= -O2 -g
 WARN       := -Wall -Wextra -Wshadow -Wundef -Wvla -Wpointer-arith -Wcast-align \
@@ -57,6 +58,7 @@ DIR_PROGS   := $(patsubst %/,$(BUILD)/%,$(sort $(dir $(wildcard tools/*/*.c exam
 BENCHES     := $(call progs,bench/bench_*.c)
 BENCH_OBJS  := $(filter-out $(BUILD)/obj/bench/bench_%,$(call objs,bench))
 SO_TESTS    := $(call progs,tests/abi/test_so_*.c)
+FUZZERS     := $(call progs,tests/fuzz/fuzz_*.c)
 TESTS       := $(filter-out $(SO_TESTS),$(foreach k,unit abi system stress crash, \
                $(call progs,tests/$(k)/test_*.c)))
 
@@ -97,6 +99,8 @@ $(BUILD)/tarnd: $(DAEMON_OBJS) $(call objs,proto pool)
 	$(call link,$(DAEMON_LIBS))
 $(TESTS): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/libtest.a $(BUILD)/libtarnd.a $(BUILD)/libtarn.a
 	$(call link,$(DAEMON_LIBS) $(CMOCKA_LIBS))
+$(FUZZERS): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/libtest.a $(BUILD)/libtarn.a
+	$(call link,-fsanitize=fuzzer)
 $(SO_TESTS): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/libtarn.so
 	$(call link,$(SO_LIBS) $(CMOCKA_LIBS))
 $(PROGS): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/libtarn.a
@@ -117,6 +121,23 @@ check-asan check-tsan: check-%: deps          ## all tests under a sanitizer
 	$(Q)$(MAKE) SAN=$* run-tests
 run-tests: all tests                          ## run the tests; T=word picks some
 	$(Q)TARN_BUILD=$(abspath $(BUILD)) T='$(T)' scripts/run-tests $(TESTS) $(SO_TESTS)
+crash: deps                                   ## kill, at every instruction: longer than check does
+	$(Q)$(MAKE) all tests
+	$(Q)TARN_CRASH_KILLS=20 TARN_CRASH_DEATHS=3 TARN_CRASH_PAIRS=600 TARN_CRASH_CHURN=10000 \
+	    TARN_STORM_SECONDS=60 TARN_TEST_TIMEOUT=900 $(MAKE) run-tests T=/crash/ && \
+	    sed -n '/^# /p' $(BUILD)/logs/crash-*.log
+soak: deps                                    ## ten minutes of storm
+	$(Q)$(MAKE) all tests
+	$(Q)TARN_STORM_SECONDS=600 TARN_TEST_TIMEOUT=900 $(MAKE) run-tests T=crash/test_storm
+mutants: deps                                 ## seeded bugs: what catches each
+	$(Q)TARN_BUILD=$(abspath $(BUILD)) scripts/mutants
+fuzz:                                         ## T=recover or T=wire, SECONDS=60
+	$(Q)scripts/install-deps build test fuzz
+	$(Q)$(MAKE) SAN=fuzz CC=clang build/fuzz-clang/tests/fuzz/fuzz_$(T)
+	$(Q)mkdir -p build/fuzz-clang/corpus/$(T) && build/fuzz-clang/tests/fuzz/fuzz_$(T) \
+	    -max_total_time=$(or $(SECONDS),60) -timeout=5 -rss_limit_mb=4096 -max_len=1024 \
+	    -print_final_stats=1 -artifact_prefix=build/fuzz-clang/ \
+	    build/fuzz-clang/corpus/$(T) tests/fuzz/corpus/$(T)
 demo: deps-build                              ## install, build, count words in four processes
 	$(Q)$(MAKE) all
 	$(Q)TARN_BUILD=$(abspath $(BUILD)) scripts/demo
@@ -146,5 +167,5 @@ help:                                         ## list these targets
 	@echo '  Variables: SAN=asan|tsan DEBUG=1 WERROR=1 V=1 CC=clang PREFIX= DESTDIR= BENCH_ARGS='
 
 .PHONY: all lib daemon tests benches deps deps-build deps-bench check check-asan check-tsan \
-        run-tests demo bench lint install uninstall clean help
+        run-tests crash soak mutants fuzz demo bench lint install uninstall clean help
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -36,6 +36,24 @@ int tn_raw_hello(const char *path)
 	return fd;
 }
 
+int tn_raw_session(const char *path, struct tn_hello hello,
+		   struct tn_hello_reply *ret, int *ret_live)
+{
+	int fd = tn_raw_connect(path);
+	struct tn_packet packet;
+
+	hello.min_version = TN_WIRE_MIN_VERSION;
+	hello.max_version = TN_WIRE_VERSION;
+	hello.features = TN_FEATURE_SESSION;
+	tn_raw_request(&packet, TN_MSG_HELLO, 6, &hello, sizeof(hello));
+	assert_int_equal(tn_raw_exchange(fd, &packet), 0);
+	memcpy(ret, packet.data + sizeof(struct tn_msg), sizeof(*ret));
+	assert_int_equal(ret->features, TN_FEATURE_SESSION);
+	assert_int_equal(packet.n_fds, !(ret->flags & TN_HELLO_REJOINED));
+	*ret_live = packet.n_fds ? packet.fds[0] : -1;
+	return fd;
+}
+
 void tn_raw_request(struct tn_packet *packet, uint16_t op, uint32_t id,
 		    const void *body, size_t bytes)
 {

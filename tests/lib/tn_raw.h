@@ -10,6 +10,11 @@ int tn_raw_connect(const char *path);
 /* ... with one. */
 int tn_raw_hello(const char *path);
 
+/* ... that is for a session: .session, .known and .secret of @hello name an
+ * earlier one, or are 0. *ret_live: the live file; -1: the earlier goes on. */
+int tn_raw_session(const char *path, struct tn_hello hello,
+		   struct tn_hello_reply *ret, int *ret_live);
+
 /* Fill in @packet: a request, well-formed but for what the caller spoils. */
 void tn_raw_request(struct tn_packet *packet, uint16_t op, uint32_t id,
 		    const void *body, size_t bytes);

@@ -16,3 +16,12 @@ struct tn_view tn_view_of(const struct tarn_pool *pool)
 
 const char *tn_view_not_pristine(const struct tarn_pool *pool)
 { return tn_heap_not_pristine(&pool->p); }
+
+uint16_t *tn_view_tag(struct tarn_pool *pool, const void *p)
+{
+	struct tn_object obj;
+
+	if (tn_object_find(&pool->p, tn_pool_off(&pool->p, p), &obj) < 0)
+		return NULL;
+	return (uint16_t *)(void *)obj.tag;
+}

@@ -10,5 +10,8 @@ struct tn_view {
 
 struct tn_view tn_view_of(const struct tarn_pool *pool);
 
+/* The word that says who holds an object, for tests that spoil it. */
+uint16_t *tn_view_tag(struct tarn_pool *pool, const void *p);
+
 /* NULL if nothing is in the pool, else what is; see tn_heap_not_pristine() */
 const char *tn_view_not_pristine(const struct tarn_pool *pool);
