@@ -124,7 +124,7 @@ run-tests: all tests                          ## run the tests; T=word picks som
 crash: deps                                   ## kill, at every instruction: longer than check does
 	$(Q)$(MAKE) all tests
 	$(Q)TARN_CRASH_KILLS=20 TARN_CRASH_DEATHS=3 TARN_CRASH_PAIRS=600 TARN_CRASH_CHURN=10000 \
-	    TARN_STORM_SECONDS=60 TARN_TEST_TIMEOUT=900 $(MAKE) run-tests T=/crash/ && \
+	    TARN_CRASH_FULL=1 TARN_STORM_SECONDS=60 TARN_TEST_TIMEOUT=900 $(MAKE) run-tests T=/crash/ && \
 	    sed -n '/^# /p' $(BUILD)/logs/crash-*.log
 soak: deps                                    ## ten minutes of storm
 	$(Q)$(MAKE) all tests

@@ -13,6 +13,7 @@
  *   pages.c     every page: free, run, slab, in hands; one of them
  *   slabs.c     a slab's words, lease and count, and the hints to it
  *   tags.c      every tag: free, or a holder who is there
+ *   shares.c    shared objects, and the records of their holders
  *   clients.c   who is there
  *   geometry.c  where all this lies
  *
@@ -31,9 +32,7 @@
  * right by itself: repeating excuses torn looks, nothing else.
  *
  * What it does not do: look at the bytes of objects, or say which roots, words
- * or refs are stale; that is between those who use the pool. Nor does it look
- * into share records yet: that a shared object has a record, whose holders are
- * there, goes unchecked.
+ * or refs are stale; that is between those who use the pool.
  */
 #include <string.h>
 
@@ -52,6 +51,17 @@ static bool same(const struct tn_audit_finding *f,
 	       f->seen[0] == g->seen[0] && f->seen[1] == g->seen[1];
 }
 
+bool tn_audit_hole(struct tn_audit *a, uint64_t off, uint64_t bytes)
+{
+	if (!a->in.next_data)
+		return false;
+	if (off < a->hole || off >= a->hole_end) {
+		a->hole = off;
+		a->hole_end = a->in.next_data(a->in.arg, off);
+	}
+	return a->hole_end > off && a->hole_end - off >= bytes;
+}
+
 static void forget(struct tn_audit *a)
 {
 	a->result = a->saved;
@@ -59,6 +69,7 @@ static void forget(struct tn_audit *a)
 	a->run_end = a->run_end_saved;
 	a->good_client = 0;
 	a->unseen = -1;
+	a->hole = a->hole_end = 0;
 }
 
 /* The same part once more, on what is there now. */
@@ -131,6 +142,19 @@ static int next_area(struct tn_audit *a)
 	return e;
 }
 
+static int next_share(struct tn_audit *a)
+{
+	uint64_t first = a->share;
+
+	a->share = tn_audit_next_share(a, first + TN_AUDIT_WINDOW_SHARES);
+	return part(a, tn_audit_shares, first);
+}
+
+static bool more(const struct tn_audit *a)
+{
+	return a->area < a->geo.n_areas || a->share < a->geo.n_shares;
+}
+
 void tn_audit_begin(struct tn_audit *a, const struct tn_audit_in *in)
 {
 	memset(a, 0, sizeof(*a));
@@ -145,11 +169,15 @@ bool tn_audit_step(struct tn_audit *a, uint64_t areas)
 		a->begun = true;
 		if (begin(a))
 			return false;
+		a->share = tn_audit_next_share(a, 0);
 	}
 	for (; areas && a->area < a->geo.n_areas; areas--)
 		if (next_area(a))
 			return false;
-	return a->area < a->geo.n_areas;
+	for (; areas && more(a); areas -= areas < 4 ? areas : 4)
+		if (next_share(a))
+			return false;
+	return more(a);
 }
 
 enum tn_audit_sentence tn_audit_run(struct tn_audit *a,

@@ -36,6 +36,12 @@ struct tn_audit_in {
 	/* also read what lies under areas whose hint says that nothing is
 	 * there, which has the system back it with memory */
 	bool thorough;
+	/* may be NULL: where in meta, from @off on, the first byte is that may
+	 * not be 0. It lets the audit pass by what was never used: rows, and
+	 * share records. Without it, and not thorough, it looks at no record
+	 * but those that shared objects lead to. */
+	uint64_t (*next_data)(void *arg, uint64_t off);
+	void *arg;
 };
 
 /*
@@ -109,6 +115,24 @@ struct tn_audit_in {
 	is(TAG_UNTOUCHED, "a holder has no touched bit for what it holds") \
 	is(TAG_LINK, "no live publish or claim names an object " \
 		     "that is being linked") \
+	is(SHARE_NONE, "a shared object has no share record") \
+	/* share records */ \
+	is(SHARE_STAMP, "a share record's stamp names a step " \
+			"that nobody made") \
+	is(SHARE_FORM, "a share record names no place in the pool") \
+	is(SHARE_PLACE, "a share record is not in the window " \
+			"of its object") \
+	is(SHARE_TWICE, "two share records name one object") \
+	is(SHARE_BITS, "an unused share record has holders") \
+	is(SHARE_COUNT, "a share record counts other than its holders " \
+			"and live steps") \
+	is(SHARE_GONE, "a holder of a shared object is gone") \
+	is(SHARE_UNTOUCHED, "a holder of a shared object has no touched bit " \
+			    "for it") \
+	is(SHARE_EMPTY, "a share record without holders, " \
+			"which no live step is ending") \
+	is(SHARE_STRAY, "a share record names an object " \
+			"that is not shared") \
 	/* weaker: these cost time, or may come right by themselves */ \
 	is(HINT_LOST, "no hint leads to a slab with free slots") \
 	is(COUNT_HIGH, "a slab counts more free slots than are free") \
@@ -145,14 +169,17 @@ struct tn_audit_result {
 	struct tn_audit_finding weak;    /* the first one */
 	uint64_t n_weak;
 	uint64_t areas_busy; /* changed too fast for a verdict; not quiescent */
+	uint64_t shares_busy;
 	uint64_t pages_free, pages_run, pages_slab, pages_hand;
 	uint64_t runs, runs_pool, runs_shared;
 	uint64_t slabs, slots, slots_free, slots_pool, slots_shared;
+	uint64_t shares, holds; /* records that were looked at and in use */
 	struct tn_audit_client_count clients[TN_N_CLIENTS]; /* by slot */
 };
 
 #define TN_AUDIT_WINDOW_AREAS 64U /* so that a slice stays short */
 #define TN_AUDIT_WINDOW_ROWS (TN_AUDIT_WINDOW_AREAS * TN_AREA_ROWS)
+#define TN_AUDIT_WINDOW_SHARES 2048U /* takes about as long as four areas */
 
 /* An audit under way; about 100 KiB. What is not commented is its own. */
 struct tn_audit {
@@ -162,15 +189,18 @@ struct tn_audit {
 	struct tn_audit_result saved;
 	uint64_t mark;
 	uint64_t area;               /* the next one */
+	uint64_t share;              /* the next record, once areas are done */
 	uint64_t run, run_end;       /* the run that the walk is inside of */
 	uint64_t run_saved, run_end_saved;
 	uint64_t window;             /* the area that hands[] begins at */
 	uint64_t map[TN_AREA_ROWS];  /* of the area in hand */
+	uint64_t hole, hole_end;     /* in between, meta was never used */
 	uint32_t good_client;        /* was found fit to hold slots here */
 	int unseen;                  /* tn_audit_unseen(); -1: not asked */
 	bool begun;
 	uint16_t control_of[TN_N_CLIENTS];      /* by slot: + 1 */
 	uint64_t hands[TN_AUDIT_WINDOW_ROWS];   /* pages of live steps */
+	uint16_t counted[TN_AUDIT_WINDOW_SHARES]; /* by live steps */
 };
 
 /**

@@ -33,6 +33,14 @@ bool tn_audit_attached(const struct tn_audit *a, uint32_t client)
 	return here || !known_gone(a, client);
 }
 
+bool tn_audit_recovering(const struct tn_audit *a)
+{
+	for (unsigned slot = 1; slot < TN_DAEMON_SLOT; slot++)
+		if (tn_look_client(a, slot) >> 32 == TN_CLIENT_DEAD >> 32)
+			return true;
+	return false;
+}
+
 static bool unseen(const struct tn_audit *a)
 {
 	for (unsigned slot = 1; slot < TN_N_CLIENTS; slot++) {

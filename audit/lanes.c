@@ -9,6 +9,8 @@
  */
 #include "audit/look.h"
 
+#define N_SHARE_PHASES 4U /* shares.c */
+
 unsigned tn_audit_n_lanes(const struct tn_audit *a, unsigned control)
 {
 	uint64_t used = tn_look_control(a, control, 32);
@@ -66,7 +68,9 @@ bool tn_audit_op_place(const struct tn_audit *a, const struct tn_audit_op *s)
 		return false;
 	if (s->kind >= TN_OP_SHARE)
 		return s->word && s->word < TN_DAEMON_SLOT &&
-		       s->page < a->geo.n_shares;
+		       (s->client == TN_DAEMON_SLOT ||
+			s->word == TN_CLIENT_SLOT(s->client)) &&
+		       tn_audit_share_place(a, s->page, s->ref);
 	if (s->kind == TN_OP_GIVE)
 		return s->word <= TN_CLIENT_ID_MASK && TN_CLIENT_SLOT(s->word);
 	return s->word < a->in.data_bytes && s->word % 8 == 0;
@@ -74,6 +78,8 @@ bool tn_audit_op_place(const struct tn_audit *a, const struct tn_audit_op *s)
 
 bool tn_audit_op_row(const struct tn_audit_op *s)
 {
+	if (s->kind >= TN_OP_SHARE)
+		return !s->down && s->row <= N_SHARE_PHASES;
 	if (s->kind != TN_OP_RUN && s->kind != TN_OP_SLAB)
 		return true;
 	return s->down ? s->row < s->rows : s->row <= s->rows;
@@ -124,24 +130,35 @@ int tn_audit_lanes(struct tn_audit *a, uint64_t control)
 	return e;
 }
 
-int tn_audit_stamp(struct tn_audit *a, uint64_t row)
+bool tn_audit_stamp_ok(const struct tn_audit *a, uint64_t stamp)
 {
-	uint64_t stamp = tn_look_stamp(a, row), state;
 	unsigned slot = TN_STAMP_SLOT(stamp), lane = TN_STAMP_LANE(stamp);
-	uint64_t number = stamp & TN_STEP_MASK;
-	bool form = slot && number && stamp == TN_STAMP(slot, lane, number);
+	uint64_t number = stamp & TN_STEP_MASK, state;
 	unsigned c = a->control_of[slot];
 
-	if (!stamp || (form && tn_look_done(a, slot, lane) >= number))
-		return 0;
+	if (!stamp)
+		return true;
+	if (!slot || !number || stamp != TN_STAMP(slot, lane, number))
+		return false;
+	if (tn_look_done(a, slot, lane) >= number)
+		return true;
 	state = tn_look_client(a, slot);
 	/* of a client that is there, but not its control file */
-	if (form && !c && (state || slot == TN_DAEMON_SLOT))
-		return 0;
-	if (form && c && TN_PROGRESS_STEP(field(a, c - 1, lane, 16)) >= number)
-		return 0;
-	return tn_audit_say(a, TN_AUDIT_ROW_STAMP, row * 64, TN_AUDIT_NOWHERE,
-			    stamp, slot ? tn_look_done(a, slot, lane) : 0);
+	if (slot == TN_DAEMON_SLOT ? !c :
+	    state && tn_audit_control(a, (uint32_t)state) < 0)
+		return true;
+	return c && TN_PROGRESS_STEP(field(a, c - 1, lane, 16)) >= number;
+}
+
+int tn_audit_stamp(struct tn_audit *a, uint64_t row)
+{
+	uint64_t stamp = tn_look_stamp(a, row);
+	unsigned slot = TN_STAMP_SLOT(stamp);
+
+	return tn_audit_stamp_ok(a, stamp) ? 0 :
+	       tn_audit_say(a, TN_AUDIT_ROW_STAMP, row * 64, TN_AUDIT_NOWHERE,
+			    stamp, slot ? tn_look_done(a, slot,
+						TN_STAMP_LANE(stamp)) : 0);
 }
 
 unsigned tn_audit_links(const struct tn_audit *a, uint32_t client,

@@ -76,6 +76,16 @@ static inline uint64_t tn_look_tags(const struct tn_audit *a, uint64_t page,
 			    page % 512 * 16 + i * 2);
 }
 
+/* The tag of a slot of the slab, or (slot 0) of the run, that starts there. */
+static inline uint16_t tn_look_tag(const struct tn_audit *a, uint64_t page,
+				   uint64_t slot)
+{
+	unsigned i = (unsigned)(slot % 32);
+
+	return (uint16_t)(tn_look_tags(a, page, (unsigned)(slot / 32),
+				       i / 4 * 4) >> i % 4 * 16);
+}
+
 /* Is the page in the hands of a live step? */
 static inline bool tn_look_hands(const struct tn_audit *a, uint64_t page)
 {
@@ -104,6 +114,7 @@ bool tn_audit_cut(const struct tn_audit *a, uint64_t class,
 bool tn_audit_attached(const struct tn_audit *a, uint32_t client);
 /* the control file of a client, if it is known: 0 ... n_controls - 1, or -1 */
 int tn_audit_control(const struct tn_audit *a, uint32_t client);
+bool tn_audit_recovering(const struct tn_audit *a); /* any client */
 /* may there be a step whose record was not handed over? */
 bool tn_audit_unseen(struct tn_audit *a);
 bool tn_audit_touched(const struct tn_audit *a, uint32_t client,
@@ -128,6 +139,7 @@ bool tn_audit_op_place(const struct tn_audit *a, const struct tn_audit_op *s);
 bool tn_audit_op_row(const struct tn_audit_op *s);
 /* all records of control file @control */
 int tn_audit_lanes(struct tn_audit *a, uint64_t control);
+bool tn_audit_stamp_ok(const struct tn_audit *a, uint64_t stamp);
 int tn_audit_stamp(struct tn_audit *a, uint64_t row);
 /* how many publish and claim steps of a client name the object at @off */
 unsigned tn_audit_links(const struct tn_audit *a, uint32_t client,
@@ -139,6 +151,19 @@ bool tn_audit_giving(const struct tn_audit *a, uint32_t client, uint64_t off);
  * pages hold; or with one */
 void tn_audit_gather(struct tn_audit *a);
 int tn_audit_window(struct tn_audit *a, uint64_t area);
+
+/* audit.c: are these bytes of meta zero because nobody ever wrote there? */
+bool tn_audit_hole(struct tn_audit *a, uint64_t off, uint64_t bytes);
+
+/* shares.c: the record of the object at @off, whose tag says that it is shared;
+ * and a window of records, whatever they are of */
+int tn_audit_shared(struct tn_audit *a, uint64_t page, uint64_t slot,
+		    uint64_t off);
+int tn_audit_shares(struct tn_audit *a, uint64_t first);
+/* the first window, from record @rec on, that is not empty for sure */
+uint64_t tn_audit_next_share(struct tn_audit *a, uint64_t rec);
+/* may record @rec be that of the object at @off? */
+bool tn_audit_share_place(const struct tn_audit *a, uint64_t rec, uint64_t off);
 
 /* pages.c, slabs.c, tags.c */
 int tn_audit_area(struct tn_audit *a, uint64_t area);

@@ -10,7 +10,8 @@
  *
  * An area whose fit hint is 0 is one where nothing is claimed but by a live
  * step: everybody passes by it, recovery too. Of such areas only the rows are
- * read, unless the audit is to be thorough.
+ * read, unless the audit is to be thorough; and not even these, if they were
+ * never written.
  */
 #include "audit/look.h"
 
@@ -176,12 +177,24 @@ void tn_audit_find_run(struct tn_audit *a, uint64_t area)
 	}
 }
 
+/* Not even claimed by a step. (An area that is cut short was written to.) */
+static bool never_used(struct tn_audit *a, uint64_t area, uint8_t fit)
+{
+	if (fit || a->in.thorough || (area + 1) * 512 > a->geo.n_pages ||
+	    !tn_audit_hole(a, a->geo.at[TN_AUDIT_AT_AREAS] + area * 256, 256))
+		return false;
+	a->result.pages_free += 512;
+	return true;
+}
+
 int tn_audit_area(struct tn_audit *a, uint64_t area)
 {
 	uint64_t page = area * TN_AREA_PAGES, end = page + TN_AREA_PAGES;
 	uint8_t fit = tn_look8(a, a->geo.at[TN_AUDIT_AT_FIT] + area);
 	int e = 0;
 
+	if (page >= a->run_end && never_used(a, area, fit))
+		return 0;
 	a->unseen = -1;
 	for (uint64_t row = area * 8; row < area * 8 + 8 && !e; row++) {
 		a->map[row % 8] = tn_look_map(a, row);

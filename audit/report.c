@@ -59,6 +59,8 @@ static const char *slot_is(enum tn_audit_sentence s)
 {
 	if (s >= TN_AUDIT_LANE_STATE && s <= TN_AUDIT_HAND_OBJECT)
 		return "lane";
+	if (s >= TN_AUDIT_SHARE_STAMP && s <= TN_AUDIT_SHARE_STRAY)
+		return "record";
 	return s < TN_AUDIT_LANE_STATE || s == TN_AUDIT_NAME ? "entry" : "slot";
 }
 

@@ -11,7 +11,8 @@
  * bit for the slab or run, and for its area: by these alone recovery finds what
  * he held. GIVEN to one who is gone is explained by the giver who has not
  * yet looked; LINK by a publish or claim of the client's, which recovery needs
- * to know how far it came.
+ * to know how far it came. And tarnd, whose slot is empty, keeps for a moment
+ * what it is about to return, while it recovers somebody.
  */
 #include "audit/look.h"
 
@@ -72,6 +73,9 @@ static int there(struct tn_audit *a, uint16_t tag, uint64_t page,
 {
 	uint32_t client = TN_TAG_CLIENT(tag);
 
+	if (tag == (TN_TAG_KEPT | TN_DAEMON_SLOT) && !a->in.quiescent &&
+	    tn_audit_recovering(a))
+		return 0;
 	if (!tn_audit_attached(a, client)) {
 		if (TN_TAG_FORM(tag) == TN_TAG_GIVEN &&
 		    (tn_audit_unseen(a) || tn_audit_giving(a, client, off)))
@@ -92,7 +96,8 @@ int tn_audit_holder(struct tn_audit *a, uint16_t tag, uint64_t page,
 
 	if (tag == TN_TAG_POOL || tag == TN_TAG_SHARED) {
 		count_common(a, tag == TN_TAG_POOL, slot);
-		return 0;
+		return tag == TN_TAG_POOL ? 0 :
+		       tn_audit_shared(a, page, slot, off);
 	}
 	if (form > TN_TAG_LINK || !TN_CLIENT_SLOT(client))
 		return say(a, TN_AUDIT_TAG_FORM, page, slot, tag);

@@ -11,6 +11,9 @@
 #include "client/conn.h"
 #include "client/pool.h"
 
+static_assert(TARN_POOL_POISONED == TN_INFO_POISONED,
+	      "the public constant is the protocol's");
+
 struct tarn {
 	struct tn_conn *conn;
 };
@@ -168,7 +171,7 @@ static int add_part(struct listing *l, const struct tn_list_reply *part)
 }
 
 /* Return: 1: there is more; 0: that was all */
-static int list_part(struct tarn *t, struct listing *l)
+static int list_part(struct tarn *t, struct listing *l, int64_t deadline)
 {
 	union {
 		struct tn_list_reply reply;
@@ -178,8 +181,8 @@ static int list_part(struct tarn *t, struct listing *l)
 	size_t bytes = sizeof(part);
 	int r;
 
-	r = tn_conn_call(t->conn, TN_MSG_LIST, &l->last, sizeof(l->last), &part,
-			 &bytes, NULL, NULL);
+	r = tn_conn_call_by(t->conn, deadline, TN_MSG_LIST, &l->last,
+			    sizeof(l->last), &part, &bytes, NULL, NULL);
 	if (r == 0)
 		r = add_part(l, &part.reply);
 	return r < 0 ? r : part.reply.more && part.reply.n;
@@ -187,11 +190,12 @@ static int list_part(struct tarn *t, struct listing *l)
 
 int tarn_pool_list(struct tarn *t, struct tarn_pool_info **ret)
 {
+	int64_t deadline = tn_conn_deadline();
 	struct listing l = { 0 };
 	int r;
 
 	do
-		r = list_part(t, &l);
+		r = list_part(t, &l, deadline);
 	while (r > 0);
 	if (r < 0) {
 		free(l.pools);

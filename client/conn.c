@@ -2,70 +2,60 @@
 /*
  * The client's end of the conversation (proto/README.md).
  *
- *   I1  under .lock at most one request is out, and its reply is read before
- *       the lock is let go, or .broken is set. So a reply that does not fit
- *       is never some earlier request's
- *   I2  only the process that made the connection locks, sends or receives;
- *       in a forked child .lock may be held by a thread that is not there
- *   I3  .fd is the connection's from open to the last unref
+ *	                no link, or it is not our socket any more
+ *	call ------.  .-------------------------------------------.
+ *	           |  |                                           v
+ *	           v  |         HELLO with the last session   connect
+ *	          turn  <-----------------------------------------'
+ *	           |            REJOINED: all is as it was
+ *	           |            else: a new session, nothing attached
+ *	           v
+ *	        exchange ---- reply ----> deliver
+ *	           |
+ *	           | lost: link closed; if nothing was sent, or the request may
+ *	           `-----> be repeated: once more from the top; else -ECONNRESET
  *
- * Waiting is poll() up to a deadline, so that neither signals nor a daemon
- * that sends one byte a second make a call last longer than TN_CONN_MS; only
- * connect() waits by the socket's own time limit, while the backlog is full.
+ *   I1  a call has its turn (.busy) alone, and its reply is read before that
+ *       ends, or the link is closed. So a reply that does not fit is never
+ *       some earlier request's
+ *   I2  only the process that made the connection takes turns, sends or
+ *       receives; in a forked child .busy may be a thread's that is not there
+ *   I3  one deadline for a whole call: for its turn, connecting and all tries
+ *   I4  a thread is not cancelled in its turn, which would never end
  */
 #include "client/conn.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
 #include "base/cleanup.h"
-#include "proto/fdpass.h"
+#include "client/link.h"
+#include "client/session.h"
 
 struct tn_conn {
 	tn_a64 refs;
-	pthread_mutex_t lock;
-	int fd;
+	pthread_mutex_t lock;    /* of .busy alone, and held for a moment */
+	pthread_cond_t idle;
+	bool busy;               /* a call is under way */
+	struct sockaddr_un sa;
 	pid_t maker;
-	bool broken;
-	uint32_t next_id;
+	struct tn_link link;
+	struct tn_session *session; /* the present one; NULL before the first */
 };
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-/* Return: 0: ready, or broken in a way that the next call will tell. */
-static int wait_for(int fd, short events, int64_t deadline)
-{
-	struct pollfd pfd = { .fd = fd, .events = events };
-	int64_t left;
-	int n;
-
-	do {
-		left = deadline - now_ms();
-		n = poll(&pfd, 1, left > 0 ? (int)left : 0);
-		if (n > 0)
-			return 0;
-		if (n < 0 && errno != EINTR)
-			return tn_neg_errno();
-	} while (left > 0);
-	return -ETIMEDOUT;
-}
+struct call {
+	uint16_t op;
+	const void *req;
+	size_t req_bytes;
+	unsigned max_fds;
+	int64_t deadline;
+};
 
 /* What a connection that goes wrong looks like to callers. */
 static int lost(int r)
@@ -73,82 +63,197 @@ static int lost(int r)
 	return r == -ETIMEDOUT || r == -ENOMEM ? r : -ECONNRESET;
 }
 
-static int send_by(int fd, const void *data, size_t bytes, int64_t deadline)
+static int status_of(const struct tn_packet *packet)
+{
+	struct tn_msg msg;
+
+	memcpy(&msg, packet->data, sizeof(msg));
+	return msg.status;
+}
+
+/* connecting */
+
+static int hello_reply_ok(const struct tn_conn *conn,
+			  const struct tn_hello_reply *reply)
+{
+	if (reply->layout_major != TN_LAYOUT_MAJOR ||
+	    reply->version < TN_WIRE_MIN_VERSION ||
+	    reply->version > TN_WIRE_VERSION)
+		return -EPROTONOSUPPORT;
+	if ((reply->flags & TN_HELLO_REJOINED) &&
+	    (!conn->session || conn->session->id != reply->session))
+		return -ECONNRESET;
+	return 0;
+}
+
+static int take_hello_reply(struct tn_conn *conn,
+			    const struct tn_packet *packet)
+{
+	struct tn_hello_reply reply;
+	int r = status_of(packet);
+
+	if (r < 0)
+		return r;
+	memcpy(&reply, packet->data + sizeof(struct tn_msg), sizeof(reply));
+	r = hello_reply_ok(conn, &reply);
+	if (r < 0 || (reply.flags & TN_HELLO_REJOINED))
+		return r;
+	if (packet->fds_cut)
+		return -EMFILE;
+	return tn_session_begin(&conn->session, &reply,
+				packet->n_fds ? packet->fds[0] : -1);
+}
+
+static int say_hello(struct tn_conn *conn, int64_t deadline)
+{
+	struct tn_hello hello = {
+		.min_version = TN_WIRE_MIN_VERSION,
+		.max_version = TN_WIRE_VERSION,
+		.features = TN_FEATURE_SESSION,
+	};
+	struct tn_packet packet;
+	int r;
+
+	tn_session_name(conn->session, &hello);
+	r = tn_link_exchange(&conn->link, TN_MSG_HELLO, &hello, sizeof(hello),
+			     1, deadline, &packet);
+	if (r)
+		return lost(r);
+	r = take_hello_reply(conn, &packet);
+	tn_packet_close(&packet);
+	return r;
+}
+
+static int be_connected(struct tn_conn *conn, int64_t deadline)
 {
 	int r;
 
-	while ((r = tn_packet_send(fd, data, bytes, NULL, 0)) == -EAGAIN) {
-		r = wait_for(fd, POLLOUT, deadline);
-		if (r < 0)
-			return r;
-	}
-	/* It hung up on us; it may have said why. */
-	return r == -EPIPE ? 0 : r;
+	if (tn_link_ours(&conn->link))
+		return 0;
+	tn_link_drop(&conn->link); /* it is another's, or nobody's */
+	r = tn_link_open(&conn->link, &conn->sa, deadline);
+	if (r == 0)
+		r = say_hello(conn, deadline);
+	if (r < 0)
+		tn_link_close(&conn->link);
+	return r;
 }
 
-static int recv_by(int fd, struct tn_packet *packet, unsigned max_fds,
-		   int64_t deadline)
+/* calls */
+
+static struct tn_leave leave_of(const struct call *c)
 {
-	int r;
+	struct tn_leave leave;
 
-	while ((r = tn_packet_recv(fd, packet, max_fds)) == -EAGAIN) {
-		r = wait_for(fd, POLLIN, deadline);
-		if (r < 0)
-			return r;
-	}
-	return r == 0 ? -ECONNRESET : r < 0 ? r : 0;
+	memcpy(&leave, c->req, sizeof(leave));
+	return leave;
 }
 
-/* A request out, its reply in: .data has passed the check, and .fds are the
- * caller's. */
-static int exchange(struct tn_conn *conn, uint16_t op, const void *req,
-		    size_t req_bytes, unsigned max_fds,
+/* To our count. */
+static void note_attached(struct tn_conn *conn, struct tn_packet *packet)
+{
+	uint8_t *at = packet->data + sizeof(struct tn_msg) +
+		      offsetof(struct tn_open_reply, attach);
+	uint32_t number;
+
+	memcpy(&number, at, sizeof(number));
+	number = tn_session_opened(conn->session, number);
+	memcpy(at, &number, sizeof(number));
+}
+
+static void note(struct tn_conn *conn, const struct call *c,
+		 struct tn_packet *packet)
+{
+	int status = status_of(packet);
+
+	if (c->op == TN_MSG_OPEN && status == 0)
+		note_attached(conn, packet);
+	else if (c->op == TN_MSG_LEAVE && status == 0)
+		tn_session_left(&conn->session, leave_of(c).attach);
+}
+
+static int exchange(struct tn_conn *conn, const struct call *c,
 		    struct tn_packet *packet)
 {
-	int64_t deadline = now_ms() + TN_CONN_MS;
-	struct tn_msg msg = {
-		.magic = TN_WIRE_MAGIC,
-		.op = op,
-		.bytes = (uint32_t)(sizeof(msg) + req_bytes),
-		.id = conn->next_id++,
-	};
-	int r;
+	const void *req = c->req;
+	struct tn_leave leave;
 
-	if (req_bytes > sizeof(packet->data) - sizeof(msg))
-		return -EINVAL;
-	memcpy(packet->data, &msg, sizeof(msg));
-	if (req_bytes)
-		memcpy(packet->data + sizeof(msg), req, req_bytes);
-	r = send_by(conn->fd, packet->data, msg.bytes, deadline);
+	if (c->op == TN_MSG_LEAVE) {
+		leave = leave_of(c);
+		leave.attach -= conn->session->base;
+		req = &leave;
+	}
+	return tn_link_exchange(&conn->link, c->op, req, c->req_bytes,
+				c->max_fds, c->deadline, packet);
+}
+
+static bool may_repeat(uint16_t op, int r)
+{
+	if (r == TN_LINK_UNSENT)
+		return true;
+	return r == -ECONNRESET &&
+	       (op == TN_MSG_PING || op == TN_MSG_STAT || op == TN_MSG_LIST ||
+		op == TN_MSG_LEAVE || op == TN_MSG_CONTROLS);
+}
+
+/* Return: 0: a reply; -errno: for the caller; @ret_again: but try again */
+static int try_call(struct tn_conn *conn, const struct call *c,
+		    struct tn_packet *packet, bool *ret_again)
+{
+	int r = be_connected(conn, c->deadline);
+
+	*ret_again = false;
 	if (r < 0)
-		return r;
-	r = recv_by(conn->fd, packet, max_fds, deadline);
-	if (r < 0)
-		return r;
-	if (!packet->cut &&
-	    tn_wire_check_reply(packet->data, packet->bytes, op, msg.id,
-				packet->fds_cut ? max_fds : packet->n_fds) == 0)
+		return lost(r);
+	if (c->op == TN_MSG_LEAVE &&
+	    tn_session_of(conn->session, leave_of(c).attach) != conn->session) {
+		tn_session_left(&conn->session, leave_of(c).attach);
+		return -ENOENT;
+	}
+	r = exchange(conn, c, packet);
+	if (r == 0) {
+		note(conn, c, packet);
 		return 0;
-	tn_packet_close(packet);
-	return -ECONNRESET;
+	}
+	tn_link_close(&conn->link);
+	*ret_again = may_repeat(c->op, r);
+	return lost(r);
+}
+
+/* A LEAVE whose first reply was lost may find nothing to do the next time. */
+static int call_in_turn(struct tn_conn *conn, const struct call *c,
+		       struct tn_packet *packet)
+{
+	bool again;
+	int r = try_call(conn, c, packet, &again);
+
+	if (!again)
+		return r;
+	r = try_call(conn, c, packet, &again);
+	if (r == 0 && c->op == TN_MSG_LEAVE && status_of(packet) == -ENOENT) {
+		struct tn_msg msg = { .op = c->op, .bytes = sizeof(msg) };
+
+		memcpy(packet->data, &msg, sizeof(msg));
+		note(conn, c, packet);
+	}
+	return r;
 }
 
 /* Hand out what a good reply brought. */
 static int deliver(struct tn_packet *packet, void *reply, size_t *reply_bytes,
 		   int *fds, unsigned *n_fds)
 {
-	struct tn_msg msg;
-	size_t bytes = packet->bytes - sizeof(msg);
+	size_t bytes = packet->bytes - sizeof(struct tn_msg);
+	int status = status_of(packet);
 
-	memcpy(&msg, packet->data, sizeof(msg));
-	if (msg.status < 0)
-		return msg.status;
+	if (status < 0)
+		return status;
 	if (bytes > (reply ? *reply_bytes : 0)) {
 		tn_packet_close(packet);
 		return -EMSGSIZE;
 	}
 	if (reply) {
-		memcpy(reply, packet->data + sizeof(msg), bytes);
+		memcpy(reply, packet->data + sizeof(struct tn_msg), bytes);
 		*reply_bytes = bytes;
 	}
 	if (packet->fds_cut)
@@ -160,104 +265,87 @@ static int deliver(struct tn_packet *packet, void *reply, size_t *reply_bytes,
 	return 0;
 }
 
+/* By a flag, for a mutex knows no deadline that the clock cannot move. */
+static int take_turn(struct tn_conn *conn, int64_t deadline)
+{
+	const struct timespec ts = {
+		.tv_sec = deadline / 1000,
+		.tv_nsec = deadline % 1000 * 1000000,
+	};
+	int r = 0;
+
+	pthread_mutex_lock(&conn->lock);
+	while (conn->busy && r == 0)
+		r = pthread_cond_timedwait(&conn->idle, &conn->lock, &ts);
+	if (!conn->busy)
+		r = 0;
+	if (r == 0)
+		conn->busy = true;
+	pthread_mutex_unlock(&conn->lock);
+	return -r;
+}
+
+static void end_turn(struct tn_conn *conn)
+{
+	pthread_mutex_lock(&conn->lock);
+	conn->busy = false;
+	pthread_cond_signal(&conn->idle);
+	pthread_mutex_unlock(&conn->lock);
+}
+
+static void init_lock(struct tn_conn *conn)
+{
+	pthread_condattr_t attr;
+
+	pthread_mutex_init(&conn->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&conn->idle, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+int64_t tn_conn_deadline(void)
+{
+	return tn_link_now_ms() + TN_CONN_MS;
+}
+
+int tn_conn_call_by(struct tn_conn *conn, int64_t deadline, uint16_t op,
+		    const void *req, size_t req_bytes, void *reply,
+		    size_t *reply_bytes, int *fds, unsigned *n_fds)
+{
+	const struct call c = {
+		.op = op, .req = req, .req_bytes = req_bytes,
+		.max_fds = fds ? TN_MSG_FDS_MAX : 0, .deadline = deadline,
+	};
+	struct tn_packet packet;
+	int r, cancel;
+
+	if (conn->maker != getpid())
+		return -ECHILD;
+	if (req_bytes > sizeof(packet.data) - sizeof(struct tn_msg) ||
+	    (op == TN_MSG_LEAVE && req_bytes != sizeof(struct tn_leave)))
+		return -EINVAL;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	r = take_turn(conn, deadline);
+	if (r == 0) {
+		r = call_in_turn(conn, &c, &packet);
+		end_turn(conn);
+	}
+	pthread_setcancelstate(cancel, NULL);
+	return r < 0 ? r : deliver(&packet, reply, reply_bytes, fds, n_fds);
+}
+
 int tn_conn_call(struct tn_conn *conn, uint16_t op, const void *req,
 		 size_t req_bytes, void *reply, size_t *reply_bytes, int *fds,
 		 unsigned *n_fds)
 {
-	struct tn_packet packet;
-	int r = -ECONNRESET;
-
-	if (conn->maker != getpid())
-		return -ECHILD;
-	pthread_mutex_lock(&conn->lock);
-	if (!conn->broken) {
-		r = exchange(conn, op, req, req_bytes,
-			     fds ? TN_MSG_FDS_MAX : 0, &packet);
-		conn->broken = r < 0 && r != -EINVAL;
-		if (conn->broken)
-			shutdown(conn->fd, SHUT_RDWR); /* tarnd need not wait */
-	}
-	pthread_mutex_unlock(&conn->lock);
-	return r < 0 ? lost(r) : deliver(&packet, reply, reply_bytes, fds,
-					 n_fds);
+	return tn_conn_call_by(conn, tn_conn_deadline(), op, req, req_bytes,
+			       reply, reply_bytes, fds, n_fds);
 }
 
-/* opening */
+/* life */
 
-static int user_socket(char *ret, size_t bytes)
-{
-	const char *run = getenv("XDG_RUNTIME_DIR");
-	int n;
-
-	if (!run || !*run)
-		return -ENOENT;
-	n = snprintf(ret, bytes, "%s/tarn/tarn.sock", run);
-	if (n < 0 || (size_t)n >= bytes)
-		return -ENAMETOOLONG;
-	return access(ret, F_OK) < 0 ? tn_neg_errno() : 0;
-}
-
-static int choose_path(const char *path, struct sockaddr_un *ret)
-{
-	if (!path || !*path)
-		path = getenv("TARN_SOCKET");
-	if (!path || !*path) {
-		if (user_socket(ret->sun_path, sizeof(ret->sun_path)) == 0)
-			return 0;
-		path = "/run/tarn/tarn.sock";
-	}
-	if (strlen(path) >= sizeof(ret->sun_path))
-		return -ENAMETOOLONG;
-	strcpy(ret->sun_path, path);
-	return 0;
-}
-
-static int connect_to(const char *path)
-{
-	static const struct timeval limit = {
-		.tv_sec = TN_CONN_MS / 1000,
-	};
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	tn_cleanup(tn_closep) int fd = -1;
-	int r = choose_path(path, &sa);
-
-	if (r < 0)
-		return r;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return tn_neg_errno();
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-	while (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
-		if (errno == EAGAIN)
-			return -ETIMEDOUT;
-		if (errno != EINTR)
-			return tn_neg_errno();
-	}
-	return tn_steal_fd(fd);
-}
-
-static int say_hello(struct tn_conn *conn)
-{
-	const struct tn_hello hello = {
-		.min_version = TN_WIRE_MIN_VERSION,
-		.max_version = TN_WIRE_VERSION,
-	};
-	struct tn_hello_reply reply;
-	size_t bytes = sizeof(reply);
-	int r;
-
-	r = tn_conn_call(conn, TN_MSG_HELLO, &hello, sizeof(hello), &reply,
-			 &bytes, NULL, NULL);
-	if (r < 0)
-		return r;
-	if (reply.layout_major != TN_LAYOUT_MAJOR ||
-	    reply.version < TN_WIRE_MIN_VERSION ||
-	    reply.version > TN_WIRE_VERSION)
-		return -EPROTONOSUPPORT;
-	return 0;
-}
-
-int tn_conn_open(struct tn_conn **ret, const char *path)
+static int open_at(struct tn_conn **ret, const struct sockaddr_un *sa)
 {
 	struct tn_conn *conn = calloc(1, sizeof(*conn));
 	int r;
@@ -266,10 +354,10 @@ int tn_conn_open(struct tn_conn **ret, const char *path)
 		return -ENOMEM;
 	tn64_store_relaxed(&conn->refs, 1);
 	conn->maker = getpid();
-	pthread_mutex_init(&conn->lock, NULL);
-	conn->fd = r = connect_to(path);
-	if (r >= 0)
-		r = say_hello(conn);
+	conn->sa = *sa;
+	conn->link = (struct tn_link)TN_LINK_NONE;
+	init_lock(conn);
+	r = be_connected(conn, tn_conn_deadline());
 	if (r < 0)
 		tn_conn_unref(conn);
 	else
@@ -277,14 +365,20 @@ int tn_conn_open(struct tn_conn **ret, const char *path)
 	return r;
 }
 
+int tn_conn_open(struct tn_conn **ret, const char *path)
+{
+	struct sockaddr_un sa;
+	int r = tn_link_path(path, &sa);
+
+	return r < 0 ? r : open_at(ret, &sa);
+}
+
 int tn_conn_fork(struct tn_conn *old, struct tn_conn **ret)
 {
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	socklen_t len = sizeof(sa) - 1; /* the path then ends in a NUL */
-
-	if (getpeername(old->fd, (struct sockaddr *)&sa, &len) < 0)
-		return tn_neg_errno();
-	return tn_conn_open(ret, sa.sun_path);
+	if (old->maker == getpid())
+		return -EINVAL;
+	tn_link_drop(&old->link);
+	return open_at(ret, &old->sa);
 }
 
 struct tn_conn *tn_conn_ref(struct tn_conn *conn)
@@ -295,14 +389,23 @@ struct tn_conn *tn_conn_ref(struct tn_conn *conn)
 	return conn;
 }
 
+/* The pages first, so that tarnd finds them gone when it sees the hang-up. */
 void tn_conn_unref(struct tn_conn *conn)
 {
+	bool forked;
+
 	/* HB<> conn.refs: what the others did with it is over */
 	if (!conn || tn64_add_acq_rel(&conn->refs, ~0ULL) != 1)
 		return;
-	tn_closep(&conn->fd);
-	if (conn->maker == getpid())
+	forked = conn->maker != getpid();
+	tn_session_end_all(&conn->session, forked);
+	if (forked) {
+		tn_link_drop(&conn->link);
+	} else {
+		tn_link_close(&conn->link);
+		pthread_cond_destroy(&conn->idle);
 		pthread_mutex_destroy(&conn->lock);
+	}
 	free(conn);
 }
 
@@ -311,18 +414,23 @@ void tn_conn_unref(struct tn_conn *conn)
 int tn_conn_attach(struct tn_conn *conn, const char *name, uint32_t role,
 		   struct tn_open_reply *ret, int ret_fds[3])
 {
+	int64_t deadline = tn_conn_deadline();
 	struct tn_open open = { .role = role };
 	struct tn_open_reply reply = { .attach = 0 };
 	size_t bytes = sizeof(reply);
+	struct tn_leave leave;
 	unsigned n_fds;
 	int r;
 
 	strncpy(open.name, name, sizeof(open.name) - 1);
 	/* tn_wire_check_reply() sees to the number of bytes and descriptors */
-	r = tn_conn_call(conn, TN_MSG_OPEN, &open, sizeof(open), &reply,
-			 &bytes, ret_fds, &n_fds);
-	if (r == -EMFILE && reply.attach)
-		tn_conn_leave(conn, reply.attach); /* attached, for nothing */
+	r = tn_conn_call_by(conn, deadline, TN_MSG_OPEN, &open, sizeof(open),
+			    &reply, &bytes, ret_fds, &n_fds);
+	if (r == -EMFILE && reply.attach) { /* attached, for nothing */
+		leave = (struct tn_leave){ .attach = reply.attach };
+		tn_conn_call_by(conn, deadline, TN_MSG_LEAVE, &leave,
+				sizeof(leave), NULL, NULL, NULL, NULL);
+	}
 	if (r == 0)
 		*ret = reply;
 	return r;
@@ -334,4 +442,23 @@ int tn_conn_leave(struct tn_conn *conn, uint32_t attach)
 
 	return tn_conn_call(conn, TN_MSG_LEAVE, &leave, sizeof(leave), NULL,
 			    NULL, NULL, NULL);
+}
+
+int tn_conn_controls(struct tn_conn *conn, const char *name, uint32_t after,
+		     struct tn_controls_reply *ret, int *ret_fd)
+{
+	struct tn_controls controls = { .after = after };
+	struct tn_controls_reply reply;
+	size_t bytes = sizeof(reply);
+	int fds[TN_MSG_FDS_MAX], r;
+	unsigned n_fds;
+
+	strncpy(controls.name, name, sizeof(controls.name) - 1);
+	r = tn_conn_call(conn, TN_MSG_CONTROLS, &controls, sizeof(controls),
+			 &reply, &bytes, fds, &n_fds);
+	if (r < 0)
+		return r;
+	*ret = reply;
+	*ret_fd = fds[0];
+	return 0;
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #pragma once
 /*
- * A connection to tarnd, on which requests are made one at a time.
+ * A connection to tarnd, on which requests are made one at a time. When it is
+ * lost the next call makes it anew, at the same path, and goes on with what
+ * the process was attached to.
  *
  * Threads: any, they wait for each other. Fork: a child must not speak on its
- * parent's connection, and every call but unref gives it -ECHILD. Once a
- * reply is late (TN_CONN_MS) or is none, the connection is of no use any more:
- * that call gives -ETIMEDOUT or -ECONNRESET, and all later ones -ECONNRESET.
+ * parent's connection, and every call but unref and fork gives it -ECHILD.
+ * No call takes longer than TN_CONN_MS, waiting for others included.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -27,8 +28,14 @@ struct tn_conn;
  */
 int tn_conn_open(struct tn_conn **ret, const char *path);
 
-/** tn_conn_fork() - in a forked process, a connection of its own to the
- *  daemon that its parent's @old is connected to */
+/**
+ * tn_conn_fork() - in a forked child: a connection of its own
+ * @old: made before the fork; its descriptor is closed in this process, and
+ *       the parent does not notice. Its references stay as they are
+ * @ret: to the same path, a session of its own; one reference
+ *
+ * Return: as tn_conn_open(); -EINVAL: @old is this process's own.
+ */
 int tn_conn_fork(struct tn_conn *old, struct tn_conn **ret);
 
 struct tn_conn *tn_conn_ref(struct tn_conn *conn);
@@ -44,19 +51,34 @@ void tn_conn_unref(struct tn_conn *conn);
  * @fds: for TN_MSG_FDS_MAX descriptors, the caller's then; NULL: none wanted
  * @n_fds: out: how many came; NULL if @fds is
  *
- * Return: 0; the reply's status; -ECHILD, -ETIMEDOUT, -ECONNRESET, -ENOMEM,
- *         -EMSGSIZE (no room for the reply), -EMFILE (none for the
- *         descriptors; the body is in @reply). On any other error nothing is
+ * If the connection is lost it is made anew. The request is then repeated,
+ * once, if tarnd has seen nothing of it, or if repeating does no harm (PING,
+ * STAT, LIST, LEAVE, CONTROLS).
+ *
+ * Return: 0; the reply's status; -ECHILD, -ENOMEM, -EMSGSIZE (no room for the
+ *         reply), -EMFILE (none for the descriptors; the body is in @reply);
+ *         -ECONNRESET: tarnd is not there, or (CREATE, DESTROY, OPEN) went
+ *         away and may have carried it out or not; -ETIMEDOUT: it does not
+ *         answer. The next call tries again. On any other error nothing is
  *         returned in the other arguments.
  */
 int tn_conn_call(struct tn_conn *conn, uint16_t op, const void *req,
 		 size_t req_bytes, void *reply, size_t *reply_bytes, int *fds,
 		 unsigned *n_fds);
 
+/** tn_conn_call_by() - the same, to be over by a time, for what takes several
+ *  requests; tn_conn_deadline(): TN_CONN_MS from now */
+int tn_conn_call_by(struct tn_conn *conn, int64_t deadline, uint16_t op,
+		    const void *req, size_t req_bytes, void *reply,
+		    size_t *reply_bytes, int *fds, unsigned *n_fds);
+int64_t tn_conn_deadline(void);
+
 /**
  * tn_conn_attach() - OPEN
  * @name: a usable one
  * @role: enum tn_role
+ * @ret: .attach is good for tn_conn_leave() on @conn, for ever: of an earlier
+ *       session that was lost it names nothing
  * @ret_fds: meta, data, control; the caller's
  *
  * Return: as tn_conn_call(); on error we are not attached.
@@ -64,8 +86,25 @@ int tn_conn_call(struct tn_conn *conn, uint16_t op, const void *req,
 int tn_conn_attach(struct tn_conn *conn, const char *name, uint32_t role,
 		   struct tn_open_reply *ret, int ret_fds[3]);
 
-/** tn_conn_leave() - LEAVE: 0 once nothing in the pool names us any more */
+/**
+ * tn_conn_leave() - LEAVE
+ *
+ * Return: 0: nothing in the pool names us any more, or soon nothing will: if
+ *         a living client is in recovery's way it goes on without us; -ENOENT:
+ *         not attached; as tn_conn_call().
+ */
 int tn_conn_leave(struct tn_conn *conn, uint32_t attach);
+
+/**
+ * tn_conn_controls() - CONTROLS: a look at a client's control file
+ * @name: a usable one, of a pool that is the caller's, or the caller is root
+ * @after: client id; 0: the first
+ * @ret_fd: read-only; the caller's
+ *
+ * Return: 0; -ENOENT, -EPERM, -ESRCH (none after that); as tn_conn_call().
+ */
+int tn_conn_controls(struct tn_conn *conn, const char *name, uint32_t after,
+		     struct tn_controls_reply *ret, int *ret_fd);
 
 /** tn_conn_of() - what @t is around; borrowed */
 struct tn_conn *tn_conn_of(struct tarn *t);

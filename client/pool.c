@@ -40,6 +40,35 @@ int tn_client_name(const char *name, char ret[TN_NAME_BYTES])
 	return tn_name_ok(ret) ? 0 : -EINVAL;
 }
 
+int tn_client_fd(const struct tn_file *file, uint64_t *ret_bytes)
+{
+	struct stat st;
+
+	if (file->fd < 0 || fstat(file->fd, &st) < 0 ||
+	    st.st_dev != file->dev || st.st_ino != file->ino)
+		return -1;
+	if (ret_bytes)
+		*ret_bytes = (uint64_t)st.st_blocks * 512;
+	return file->fd;
+}
+
+static void file_close(struct tn_file *file)
+{
+	if (tn_client_fd(file, NULL) >= 0)
+		close(file->fd);
+	file->fd = -1;
+}
+
+static void file_keep(struct tn_file *file, int fd)
+{
+	struct stat st;
+
+	file_close(file);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return;
+	*file = (struct tn_file){ fd, st.st_dev, st.st_ino };
+}
+
 /* Structs of closed pools, for the next ones: see client/pool.h. */
 static struct tarn_pool *closed_pools;
 static tn_a64 last_key = { 1 };
@@ -58,8 +87,8 @@ static struct tarn_pool *pool_new(void)
 	else
 		pool = calloc(1, sizeof(*pool));
 	if (pool) {
-		pool->data_fd = -1;
-		pool->meta_fd = -1;
+		pool->data_file.fd = -1;
+		pool->meta_file.fd = -1;
 		pool->p.shapes = pool->shapes;
 	}
 	return pool;
@@ -80,8 +109,8 @@ static void pool_free(struct tarn_pool *pool)
 	unmap(pool->p.meta, pool->p.geo.meta_bytes);
 	unmap(pool->p.data, pool->p.geo.data_bytes);
 	unmap(pool->control, pool->p.geo.control_bytes);
-	tn_closep(&pool->data_fd);
-	tn_closep(&pool->meta_fd);
+	file_close(&pool->data_file);
+	file_close(&pool->meta_file);
 	if (pool->conn)
 		tn_conn_unref(pool->conn);
 	pool->conn = NULL;
@@ -186,18 +215,11 @@ static int pool_attach(struct tarn_pool *pool, struct tn_conn *conn,
 	if (r == 0)
 		r = map_control(pool, &o, fds[2]);
 	tn_closep(&fds[2]);
-	pool->meta_fd = fds[0];
-	pool->data_fd = fds[1];
+	file_keep(&pool->meta_file, fds[0]);
+	file_keep(&pool->data_file, fds[1]);
 	if (r < 0)
 		tn_conn_leave(conn, o.attach);
 	return r;
-}
-
-/* The inherited descriptors are the parent's, offset and all. */
-static void replace_fd(int *fd, int by)
-{
-	close(*fd);
-	*fd = by;
 }
 
 /*
@@ -230,8 +252,9 @@ static int pool_adopt(struct tarn_pool *pool, uint64_t process)
 		tn_conn_unref(conn);
 		return r;
 	}
-	replace_fd(&pool->meta_fd, fds[0]);
-	replace_fd(&pool->data_fd, fds[1]);
+	/* the inherited descriptors are the parent's, offset and all */
+	file_keep(&pool->meta_file, fds[0]);
+	file_keep(&pool->data_file, fds[1]);
 	pool->conn = conn;
 	tn_conn_unref(old);
 	pool->process = process;

@@ -12,6 +12,14 @@
 #include "pool/pool.h"
 #include "tarn/tarn.h"
 
+/* A file of the pool's. After closefrom() its number may be another's, so it
+ * is not believed: tn_client_fd(). */
+struct tn_file {
+	int fd;
+	dev_t dev;
+	ino_t ino;
+};
+
 struct tarn_lane;
 
 struct tarn_pool {
@@ -24,7 +32,7 @@ struct tarn_pool {
 	uint32_t client;       /* id */
 	uint32_t attach;       /* what tarnd calls this attachment */
 	struct tn_conn *conn;
-	int data_fd, meta_fd;
+	struct tn_file data_file, meta_file;
 	uint64_t process;      /* whose client this is: tn_process_number() */
 	char name[TN_NAME_BYTES];
 	struct tarn_lane *lanes[TN_N_LANES]; /* private halves, once used */
@@ -41,6 +49,10 @@ struct tarn_pool {
  *         -EUCLEAN (poisoned); in a forked process what attaching it gave.
  */
 int tn_client_check(struct tarn_pool *pool, enum tarn_role role);
+
+/* The descriptor if it is still the pool's file, or -1; ret_bytes: memory
+ * behind the file, may be NULL. */
+int tn_client_fd(const struct tn_file *file, uint64_t *ret_bytes);
 
 /* A usable name, padded for the wire? Return: 0 or -EINVAL. */
 int tn_client_name(const char *name, char ret[TN_NAME_BYTES]);

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "client/pool.h"
@@ -45,11 +44,13 @@ static void add_client(const struct tarn_pool *pool, struct tarn_stats *st,
 	c->uid = (uint32_t)pid_uid;
 }
 
-static uint64_t resident(int fd)
+/* 0 if the process has closed the file behind our back. */
+static uint64_t resident(const struct tn_file *file)
 {
-	struct stat st;
+	uint64_t bytes = 0;
 
-	return fstat(fd, &st) < 0 ? 0 : (uint64_t)st.st_blocks * 512;
+	tn_client_fd(file, &bytes);
+	return bytes;
 }
 
 static void fill(struct tarn_pool *pool, const struct tn_census *census,
@@ -61,8 +62,8 @@ static void fill(struct tarn_pool *pool, const struct tn_census *census,
 	st->run_bytes = census->run_bytes;
 	st->free_pages = census->free_pages;
 	st->largest_run = tn_fit_largest(&pool->p);
-	st->data_resident = resident(pool->data_fd);
-	st->meta_resident = resident(pool->meta_fd);
+	st->data_resident = resident(&pool->data_file);
+	st->meta_resident = resident(&pool->meta_file);
 	for (unsigned c = 0; c < TN_N_CLASSES; c++)
 		if (census->classes[c].slabs)
 			add_class(pool, st, &census->classes[c], c);

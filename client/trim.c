@@ -13,7 +13,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -23,7 +22,7 @@
 
 static int punch(struct tarn_pool *pool, uint64_t page, uint64_t n)
 {
-	if (fallocate(pool->data_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+	if (fallocate(pool->data_file.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 		      (off_t)(page << TN_PAGE_SHIFT),
 		      (off_t)(n << TN_PAGE_SHIFT)) == 0)
 		return 0;
@@ -77,23 +76,16 @@ static int trim_stretch(struct tarn_pool *pool, const struct tn_lane_ref *l,
 	return r;
 }
 
-static uint64_t resident(const struct tarn_pool *pool)
-{
-	struct stat st;
-
-	return fstat(pool->data_fd, &st) < 0 ? 0 : (uint64_t)st.st_blocks * 512;
-}
-
-static int trim_all(struct tarn_pool *pool, const struct tn_lane_ref *l)
+static int trim_all(struct tarn_pool *pool, const struct tn_lane_ref *l, int fd)
 {
 	off_t from = 0, to;
 	int r = 0;
 
 	while (r == 0) {
-		from = lseek(pool->data_fd, from, SEEK_DATA);
+		from = lseek(fd, from, SEEK_DATA);
 		if (from < 0)
 			return errno == ENXIO ? 0 : tn_neg_errno();
-		to = lseek(pool->data_fd, from, SEEK_HOLE);
+		to = lseek(fd, from, SEEK_HOLE);
 		if (to < 0)
 			return tn_neg_errno();
 		r = trim_stretch(pool, l, (uint64_t)from >> TN_PAGE_SHIFT,
@@ -106,8 +98,8 @@ static int trim_all(struct tarn_pool *pool, const struct tn_lane_ref *l)
 TARN_API int tarn_trim(struct tarn_pool *pool, uint64_t *ret_bytes)
 {
 	struct tarn_lane *lane;
-	uint64_t before, after;
-	int r;
+	uint64_t before = 0, after = 0;
+	int r, fd;
 
 	r = tn_client_check(pool, TARN_PRODUCER);
 	if (r < 0)
@@ -116,9 +108,11 @@ TARN_API int tarn_trim(struct tarn_pool *pool, uint64_t *ret_bytes)
 	if (!lane)
 		return -errno;
 	tn_lane_flush(lane);
-	before = resident(pool);
-	r = trim_all(pool, &lane->ref);
-	after = resident(pool);
+	fd = tn_client_fd(&pool->data_file, &before);
+	if (fd < 0)
+		return -EBADF;
+	r = trim_all(pool, &lane->ref, fd);
+	tn_client_fd(&pool->data_file, &after);
 	if (ret_bytes)
 		*ret_bytes = before > after ? before - after : 0;
 	return r;

@@ -5,9 +5,9 @@
  *	new ----> LIVE ----end()----> ENDING ----recovered----> gone, freed
  *
  *           slot's state    control file    slot, charge, pool's reference
- *   LIVE    ALIVE | id      mapped          taken
- *   ENDING  DEAD | id       mapped          taken
- *   gone    0               unmapped        given back
+ *   LIVE    ALIVE | id      open, mapped    taken
+ *   ENDING  DEAD | id       open, mapped    taken
+ *   gone    0               closed          given back
  *
  *   I1  the slot says ALIVE before the process can know its id, and DEAD
  *       before recovery looks at the first tag
@@ -19,6 +19,8 @@
  * Whoever gives an object to a client looks at its slot after it has noted
  * the gift, and recovery looks at the notes after the slot says DEAD: one of
  * the two sees the other. Hence the full fence in set_state().
+ *
+ * The control file stays open for those who audit the pool (CONTROLS).
  *
  * If the files contradict themselves, recovery stops, and the pool is
  * poisoned. From then on nobody allocates in it, so its clients just go.
@@ -101,6 +103,7 @@ int attachment_new(struct attachment **ret, struct pool *pool,
 	if (!a)
 		return -ENOMEM;
 	tn_list_init(&a->link);
+	tn_list_init(&a->of_pool);
 	a->control = (struct backing)BACKING_NONE;
 	a->pool = pool_ref(pool);
 	r = charge(a, quota, peer->uid);
@@ -113,7 +116,7 @@ int attachment_new(struct attachment **ret, struct pool *pool,
 		r = open_fds(a, role, ret_fds);
 	if (r < 0)
 		return r;
-	backing_close_fd(&a->control);
+	tn_list_append(&pool->attachments, &a->of_pool);
 	set_pid_uid(a, (uint64_t)(uint32_t)peer->pid << 32 | peer->uid);
 	set_state(a, TN_CLIENT_ALIVE);
 	*ret = tn_steal_ptr(a);
@@ -125,6 +128,7 @@ void attachment_free(struct attachment *a)
 	if (!a)
 		return;
 	tn_list_remove(&a->link);
+	tn_list_remove(&a->of_pool);
 	if (a->client) {
 		set_state(a, 0);
 		set_pid_uid(a, 0);
@@ -136,23 +140,34 @@ void attachment_free(struct attachment *a)
 	free(a);
 }
 
+/* What recovery could not believe: the fields that it went by. */
+static void report_poison(const struct attachment *a,
+			  const struct log_about *about)
+{
+	const struct tn_recover *r = &a->job.recover;
+
+	log_line(LOG_ERR, about, "poisoned: its metadata contradicts itself: "
+		 "%s %llu; found in recovery of client %u, phase %u at %llu",
+		 r->what ? r->what : "place", (unsigned long long)r->where,
+		 (unsigned)a->client, r->phase, (unsigned long long)r->at);
+}
+
 static void report(struct attachment *a)
 {
 	struct pool *pool = a->pool;
+	const struct tn_recover *r = &a->job.recover;
 	const struct log_about about = {
 		.pool = pool->spec.name, .client = a->client,
 	};
 
 	if (a->job.result < 0 && !pool->poisoned) {
 		pool_poison(pool);
-		log_line(LOG_ERR, &about, "poisoned: its metadata contradicts "
-			 "itself; found in recovery of client %u",
-			 (unsigned)a->client);
-	} else if (a->job.recover.freed_objects) {
+		report_poison(a, &about);
+	} else if (r->freed_objects) {
 		log_line(LOG_DEBUG, &about, "%llu objects, %llu bytes of "
 			 "client %u are free",
-			 (unsigned long long)a->job.recover.freed_objects,
-			 (unsigned long long)a->job.recover.freed_bytes,
+			 (unsigned long long)r->freed_objects,
+			 (unsigned long long)r->freed_bytes,
 			 (unsigned)a->client);
 	}
 }
@@ -180,4 +195,18 @@ void attachment_end(struct attachment *a, struct reaper *reaper)
 	a->job.done = on_recovered;
 	tn_list_init(&a->job.link);
 	reaper_post(reaper, &a->pool->queue, &a->job);
+}
+
+struct attachment *attachment_after(const struct pool *pool, uint32_t client)
+{
+	struct attachment *ret = NULL;
+
+	tn_list_for_each(link, &pool->attachments) {
+		struct attachment *a = tn_list_entry(link, struct attachment,
+						     of_pool);
+
+		if (a->client > client && (!ret || a->client < ret->client))
+			ret = a;
+	}
+	return ret;
 }

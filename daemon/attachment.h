@@ -10,8 +10,9 @@
 
 struct attachment {
 	struct tn_list link;    /* the owner's */
+	struct tn_list of_pool; /* pool->attachments */
 	struct pool *pool;      /* a reference */
-	struct backing control; /* mapped; its descriptor is closed */
+	struct backing control; /* mapped */
 	struct quota_charge charge;
 	struct reaper_job job;
 	uint32_t client;        /* id */
@@ -42,6 +43,9 @@ int attachment_new(struct attachment **ret, struct pool *pool,
  * it is under way already.
  */
 void attachment_end(struct attachment *a, struct reaper *reaper);
+
+/** attachment_after() - the one with the next higher client id, or NULL */
+struct attachment *attachment_after(const struct pool *pool, uint32_t client);
 
 /** attachment_free() - drop it without recovery: tarnd ends, or it never was */
 void attachment_free(struct attachment *a);

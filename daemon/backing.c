@@ -12,7 +12,7 @@
 #define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3 */
 #endif
 
-static int make_memfd(const char *name)
+int backing_memfd(const char *name)
 {
 	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING |
 				    MFD_NOEXEC_SEAL);
@@ -45,7 +45,7 @@ int backing_init(struct backing *b, const char *name, uint64_t bytes, int prot)
 	int r;
 
 	*b = (struct backing)BACKING_NONE;
-	fd = make_memfd(name);
+	fd = backing_memfd(name);
 	if (fd < 0)
 		return fd;
 	r = close_holes(fd, bytes);
@@ -65,7 +65,7 @@ void backing_fini(struct backing *b)
 {
 	if (b->map)
 		munmap(b->map, b->bytes);
-	backing_close_fd(b);
+	tn_closep(&b->fd);
 	*b = (struct backing)BACKING_NONE;
 }
 
@@ -77,11 +77,6 @@ int backing_reopen(const struct backing *b, bool writable)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", b->fd);
 	fd = open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
 	return fd < 0 ? tn_neg_errno() : fd;
-}
-
-void backing_close_fd(struct backing *b)
-{
-	tn_closep(&b->fd);
 }
 
 uint64_t backing_resident(const struct backing *b)

@@ -12,6 +12,9 @@ struct backing {
 };
 #define BACKING_NONE { .fd = -1 }
 
+/** backing_memfd() - an empty memfd that may be sealed; or -errno */
+int backing_memfd(const char *name);
+
 /**
  * backing_init() - make one: zero, sparse, sealed, for no other uid to reopen
  * @name: for /proc/PID/maps
@@ -29,9 +32,6 @@ void backing_fini(struct backing *b);
  * Return: the descriptor; -EMFILE, ...
  */
 int backing_reopen(const struct backing *b, bool writable);
-
-/** backing_close_fd() - keep just the mapping */
-void backing_close_fd(struct backing *b);
 
 /** backing_resident() - bytes of memory behind it */
 uint64_t backing_resident(const struct backing *b);

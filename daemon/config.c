@@ -18,7 +18,9 @@
 
 /* What one user may have unless tarnd.conf or --limit says otherwise. Picked
  * so that one user cannot use up what tarnd itself has: 65536 descriptors
- * in the shipped unit, at two a connection and three a pool. */
+ * in the shipped unit, at three a connection (socket, pidfd, live file), one
+ * an attachment (its control file; three if its connection is lost) and three
+ * a pool: 16128 at the very most. */
 static const uint64_t default_limits[QUOTA_N] = {
 	[QUOTA_BYTES] = 64ULL << 30,
 	[QUOTA_POOLS] = 256,

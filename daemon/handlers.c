@@ -8,6 +8,7 @@
 
 #include "base/bits.h"
 #include "daemon/log.h"
+#include "daemon/rejoin.h"
 
 void handlers_reply(struct tn_packet *reply, uint16_t op, uint32_t id,
 		    int status)
@@ -57,13 +58,34 @@ static void seal(struct tn_packet *reply)
 	memcpy(reply->data, &msg, sizeof(msg));
 }
 
+/* The earlier session, or a new one. */
+static int choose_session(struct session *session, const struct tn_hello *hello,
+			  struct tn_hello_reply *hello_reply,
+			  struct tn_packet *reply)
+{
+	int r;
+
+	if (hello->session && rejoin(session, hello)) {
+		hello_reply->flags = TN_HELLO_REJOINED;
+	} else {
+		r = session_begin(session, &reply->fds[0]);
+		if (r < 0)
+			return r;
+		reply->n_fds = 1;
+	}
+	hello_reply->features = TN_FEATURE_SESSION;
+	hello_reply->session = session->id;
+	hello_reply->secret = session->secret;
+	return 0;
+}
+
 static int handle_hello(struct session *session, const void *body,
 			struct tn_packet *reply)
 {
 	struct tn_hello_reply hello_reply = { .layout_major = TN_LAYOUT_MAJOR };
 	struct tn_hello hello;
+	int r;
 
-	(void)session;
 	memcpy(&hello, body, sizeof(hello));
 	if (hello.max_version < TN_WIRE_MIN_VERSION ||
 	    hello.min_version > TN_WIRE_VERSION) {
@@ -72,6 +94,11 @@ static int handle_hello(struct session *session, const void *body,
 	}
 	hello_reply.version = (uint16_t)tn_min64(hello.max_version,
 						 TN_WIRE_VERSION);
+	if (hello.features & TN_FEATURE_SESSION) {
+		r = choose_session(session, &hello, &hello_reply, reply);
+		if (r < 0)
+			return r;
+	}
 	append(reply, &hello_reply, sizeof(hello_reply));
 	return 0;
 }
@@ -150,6 +177,14 @@ static int handle_destroy(struct session *session, const void *body,
 	return 0;
 }
 
+/* Somebody asks who is there: those without a connection may be gone. */
+static void probe(struct pool *pool)
+{
+	tn_list_for_each(link, &pool->attachments)
+		session_probe(tn_list_entry(link, struct attachment,
+					    of_pool)->owner);
+}
+
 static int handle_stat(struct session *session, const void *body,
 		       struct tn_packet *reply)
 {
@@ -163,6 +198,7 @@ static int handle_stat(struct session *session, const void *body,
 		return refuse(reply, -ENOENT);
 	if (!policy_may_see(&session->peer, &pool->spec.access))
 		return refuse(reply, -EACCES);
+	probe(pool);
 	pool_info(pool, &info);
 	append(reply, &info, sizeof(info));
 	return 0;
@@ -293,10 +329,70 @@ static int handle_leave(struct session *session, const void *body,
 	a = session_attachment(session, leave.attach);
 	if (!a)
 		return refuse(reply, -ENOENT);
-	session->leaving = leave.attach;
-	session->leave_id = header_of(reply).id;
-	attachment_end(a, session->server->reaper);
+	session_leave(session, a, header_of(reply).id);
 	return HANDLER_LATER;
+}
+
+static int may_audit(struct session *session, struct pool *pool)
+{
+	if (!pool)
+		return -ENOENT;
+	if (!policy_may_audit(&session->peer, &pool->spec.access))
+		return -EPERM;
+	return fds_unread(session) ? -EBUSY : 0;
+}
+
+/* The next after @client: an attachment's control file, or tarnd's own. */
+static const struct backing *next_control(const struct pool *pool,
+					  uint32_t client,
+					  struct tn_controls_reply *ret)
+{
+	const struct attachment *a = attachment_after(pool, client);
+
+	*ret = (struct tn_controls_reply){
+		.state = TN_CONTROLS_ALIVE,
+		.control_bytes = pool->geo.control_bytes,
+	};
+	if (client < TN_DAEMON_SLOT && (!a || a->client > TN_DAEMON_SLOT)) {
+		ret->client = TN_DAEMON_SLOT;
+		ret->more = a != NULL;
+		return &pool->self;
+	}
+	if (!a)
+		return NULL;
+	ret->client = a->client;
+	if (a->ending)
+		ret->state = TN_CONTROLS_DEAD;
+	ret->more = a->client < TN_DAEMON_SLOT ||
+		    attachment_after(pool, a->client);
+	return &a->control;
+}
+
+static int handle_controls(struct session *session, const void *body,
+			   struct tn_packet *reply)
+{
+	struct tn_controls_reply controls_reply;
+	struct tn_controls controls;
+	const struct backing *control;
+	struct pool *pool;
+	int r;
+
+	memcpy(&controls, body, sizeof(controls));
+	pool = find(session, controls.name);
+	r = may_audit(session, pool);
+	if (r < 0)
+		return refuse(reply, r);
+	probe(pool);
+	control = next_control(pool, controls.after, &controls_reply);
+	if (!control)
+		return refuse(reply, -ESRCH);
+	r = backing_reopen(control, false);
+	if (r < 0)
+		return r;
+	reply->fds[0] = r;
+	reply->n_fds = 1;
+	append(reply, &controls_reply, sizeof(controls_reply));
+	return 0;
 }
 
 int handlers_call(struct session *session, const struct tn_packet *packet,
@@ -312,6 +408,7 @@ int handlers_call(struct session *session, const struct tn_packet *packet,
 		[TN_MSG_LIST] = handle_list,
 		[TN_MSG_OPEN] = handle_open,
 		[TN_MSG_LEAVE] = handle_leave,
+		[TN_MSG_CONTROLS] = handle_controls,
 	};
 	struct tn_msg msg = header_of(packet);
 	int r;

@@ -11,7 +11,8 @@
 #include "daemon/log.h"
 #include "daemon/server.h"
 
-/* Two descriptors a connection, three a pool: take all we may have. */
+/* Three descriptors a connection, one an attachment, three a pool: take all
+ * that we may have. */
 static void raise_fd_limit(void)
 {
 	struct rlimit limit;

@@ -5,13 +5,18 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77 /* Linux 6.5 */
+#endif
+#ifndef PID_FS_MAGIC
+#define PID_FS_MAGIC 0x50494446 /* Linux 6.9 */
 #endif
 #ifndef SO_PEERGROUPS
 #define SO_PEERGROUPS 59
@@ -105,6 +110,37 @@ void peer_fini(struct peer *peer)
 	tn_freep(&peer->groups);
 	peer->n_groups = 0;
 	tn_closep(&peer->pidfd);
+}
+
+static bool is_dead(const struct peer *peer)
+{
+	struct pollfd pfd = { .fd = peer->pidfd, .events = POLLIN };
+
+	return poll(&pfd, 1, 0) != 0;
+}
+
+/* A process's pidfds have one inode since they have any, of a number that is
+ * not used again. Return: 1: the same; 0: not; -1: before Linux 6.9 */
+static int same_inode(int a, int b)
+{
+	struct statfs fs;
+	struct stat x, y;
+
+	if (fstatfs(a, &fs) < 0 || fs.f_type != PID_FS_MAGIC ||
+	    fstat(a, &x) < 0 || fstat(b, &y) < 0)
+		return -1;
+	return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* Else by number, which belongs to one process as long as that lives. It is 0
+ * for all whom our pid namespace does not show: they cannot be told apart. */
+bool peer_same(const struct peer *a, const struct peer *b)
+{
+	int same = same_inode(a->pidfd, b->pidfd);
+
+	if (a->uid != b->uid || is_dead(a))
+		return false;
+	return same >= 0 ? same : a->pid && a->pid == b->pid;
 }
 
 bool peer_in_group(const struct peer *peer, gid_t gid)

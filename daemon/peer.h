@@ -29,5 +29,11 @@ enum { PEER_GONE = 1 };
 int peer_init(struct peer *peer, int sock, bool by_pid);
 void peer_fini(struct peer *peer);
 
+/**
+ * peer_same() - is that one living process, of one uid?
+ * @a: connected earlier than @b
+ */
+bool peer_same(const struct peer *a, const struct peer *b);
+
 /** peer_in_group() - is @gid the peer's own or a supplementary group? */
 bool peer_in_group(const struct peer *peer, gid_t gid);

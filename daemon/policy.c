@@ -42,6 +42,11 @@ bool policy_may_destroy(const struct peer *peer, const struct access *access)
 	return is_owner(peer, access);
 }
 
+bool policy_may_audit(const struct peer *peer, const struct access *access)
+{
+	return is_owner(peer, access);
+}
+
 bool policy_may_create(const struct peer *peer, gid_t gid)
 {
 	return peer->uid == 0 ||

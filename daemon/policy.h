@@ -34,5 +34,8 @@ bool policy_may_see(const struct peer *peer, const struct access *access);
 /** policy_may_destroy() - owner and root */
 bool policy_may_destroy(const struct peer *peer, const struct access *access);
 
+/** policy_may_audit() - see every client's control file? owner and root */
+bool policy_may_audit(const struct peer *peer, const struct access *access);
+
 /** policy_may_create() - a pool of its own for group @gid; root: any group */
 bool policy_may_create(const struct peer *peer, gid_t gid);

@@ -140,6 +140,7 @@ int pool_new(struct pool **ret, const struct pool_spec *spec, uint64_t mark,
 	pool->refs = 1;
 	pool->meta = pool->data = pool->self = (struct backing)BACKING_NONE;
 	slots_init(&pool->slots);
+	tn_list_init(&pool->attachments);
 	reaper_queue_init(&pool->queue);
 	r = tn_geo_init(&pool->geo, spec->bytes);
 	if (r == 0)

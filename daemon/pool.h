@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/list.h"
 #include "daemon/backing.h"
 #include "daemon/policy.h"
 #include "daemon/quota.h"
@@ -32,6 +33,7 @@ struct pool {
 	struct backing self;    /* tarnd's own control file */
 	struct tn_pool view;    /* for pool/ */
 	struct slots slots;
+	struct tn_list attachments; /* attachment.of_pool */
 	struct reaper_queue queue; /* clients of it to be recovered */
 	struct quota_charge bytes_charge, pool_charge;
 	uint64_t mark;

@@ -20,8 +20,10 @@
  *   I2  a queue is in .ready while, and only while, it has jobs
  *   I3  of one pool, one slice is under way at a time, for recovery makes its
  *       own steps in one lane of tarnd's, and each is complete at the slice's
- *       end. A job goes on until it is finished or rests; pools take turns
- *       slice by slice, so that one full of dead clients holds up no other
+ *       end. A job goes on until it is finished or rests, so two recoveries of
+ *       one pool may interleave, but never run at the same time; pools take
+ *       turns slice by slice, so that one full of dead clients holds up no
+ *       other
  *   I4  what a slice touches (the pool's meta, the dead one's control file,
  *       tarnd's control file, job->recover) the main thread lets be from post
  *       to done. It writes just the client's slot and the poison word, which

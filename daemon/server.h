@@ -22,6 +22,7 @@ struct server {
 	struct reaper *reaper;
 	struct tn_list sessions; /* session.link */
 	unsigned n_sessions;     /* that have a connection */
+	uint32_t last_session;   /* id */
 	int listen_fd;
 	bool own_socket;         /* we made it, so we remove it */
 	struct event *accept, *accept_again, *reaped, *watchdog, *status;

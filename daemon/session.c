@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A session: a connection, the process that made it, and what that process is
- * attached to.
+ * A session: a process, the connection it made, and what it is attached to.
  *
  *	          HELLO               hang-up
  *	  NEW ------------> OPEN ----------------> DETACHED
- *	   |  \               |   attached still       |
- *	   |   \ process      | process dead           | process dead
- *	   |    `-----------. v                        |
- *	   |                DEAD <---------------------'
- *	   | hang-up          | nothing is attached any more
- *	   v                  v
- *	 freed              freed          (an OPEN or DETACHED one with nothing
- *	                                    attached is freed at its hang-up)
+ *	   |  \               |   attached still     |     |
+ *	   |   \ process      | process dead         |     `--> taken over by
+ *	   |    `-----------. v                      |          the process's
+ *	   |                DEAD <-------------------'          next connection
+ *	   | hang-up          |       process dead, or
+ *	   v                  v       nothing is mapped
+ *	 freed              freed
+ *	                       (an OPEN or DETACHED one with nothing attached is
+ *	                        freed at its hang-up)
  *
  * A hang-up is: the other side closed or sent an empty packet; a header that
  * cannot be read; descriptors, which no request brings; no HELLO in time, or
@@ -20,10 +20,16 @@
  * tells. Whatever else is wrong with a request is answered, and we go on.
  *
  * A hang-up says nothing about what the process still has mapped: it may have
- * closed all descriptors, or exec'd, or a fork may hold the other end. So its
- * attachments stay until the kernel says that it is dead (its pidfd becomes
- * readable), or it LEAVEs them while connected. Only what it cannot know of,
- * since the reply that would tell it was never sent, is ended at once.
+ * closed all descriptors, or exec'd. So its attachments stay until the kernel
+ * says that it is dead (its pidfd becomes readable) or that its live file is
+ * mapped no more (live.c), or it LEAVEs them. The live file is asked at the
+ * hang-up; then ever more rarely, since exec may come later, and one who reads
+ * /proc/PID/maps can keep what is unmapped there for a moment; and when
+ * somebody asks who is attached. Only what the process cannot know of, since
+ * the reply that would tell it was never sent, is ended at once.
+ *
+ * In OPEN and DETACHED another connection of the process may take everything
+ * over (rejoin.c), and this struct is freed.
  *
  *   I1  one request at a time: while a reply waits for room in the socket, or
  *       a LEAVE for recovery, nothing is read. So at most one reply is held
@@ -33,6 +39,8 @@
  *   I3  .fd >= 0 in NEW and OPEN, -1 in DETACHED and DEAD
  *   I4  the peer's uid and groups are those at connect, for ever
  *   I5  whoever frees the session returns to the loop without touching it
+ *   I6  .timer is: in NEW, until HELLO must have come; in OPEN with .leaving,
+ *       until the reply must be sent; in DETACHED, until the next probe
  */
 #include "daemon/session.h"
 
@@ -40,13 +48,18 @@
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 
 #include "base/assert.h"
 #include "base/cleanup.h"
 #include "daemon/handlers.h"
+#include "daemon/live.h"
 
 #define HELLO_SECONDS 5 /* long for any program, short for a held descriptor */
+#define LEAVE_SECONDS 1 /* a fifth of what a client waits for a reply */
+#define PROBE_SECONDS 1 /* the first time; then twice as long ... */
+#define PROBE_DOUBLINGS 6 /* ... up to about a minute */
 
 enum { HANG_UP = 1 }; /* outcome: it is decided and, if need be, logged */
 
@@ -77,7 +90,8 @@ static void close_connection(struct session *s)
 {
 	free_event(&s->readable);
 	free_event(&s->writable);
-	free_event(&s->deadline);
+	if (s->timer)
+		evtimer_del(s->timer);
 	if (s->unsent)
 		tn_packet_close(s->unsent);
 	tn_freep(&s->unsent);
@@ -97,6 +111,8 @@ void session_free(struct session *s)
 		attachment_free(tn_list_entry(link, struct attachment, link));
 	close_connection(s);
 	free_event(&s->death);
+	free_event(&s->timer);
+	backing_fini(&s->live);
 	peer_fini(&s->peer);
 	tn_list_remove(&s->link);
 	free(s);
@@ -108,14 +124,56 @@ static void free_if_idle(struct session *s)
 		session_free(s);
 }
 
+static void start_timer(struct session *s, time_t seconds)
+{
+	const struct timeval after = { .tv_sec = seconds };
+
+	evtimer_add(s->timer, &after);
+}
+
+/* The process has nothing to do with its attachments any more. */
+static void end_all(struct session *s)
+{
+	s->state = SESSION_DEAD;
+	s->fresh = NULL;
+	s->leaving = 0;
+	close_connection(s);
+	tn_list_for_each(link, &s->attachments)
+		attachment_end(tn_list_entry(link, struct attachment, link),
+			       s->server->reaper);
+}
+
+void session_probe(struct session *s)
+{
+	struct log_about about = session_about(s);
+
+	if (s->state != SESSION_DETACHED || !live_gone(&s->live))
+		return;
+	log_line(LOG_DEBUG, &about, "lives, but has unmapped its pools");
+	end_all(s);
+}
+
+/* DETACHED, or DEAD and freed soon. */
+static void probe_now_and_then(struct session *s)
+{
+	session_probe(s);
+	if (s->state != SESSION_DETACHED || s->live.fd < 0)
+		return;
+	start_timer(s, PROBE_SECONDS << s->probes);
+	if (s->probes < PROBE_DOUBLINGS)
+		s->probes++;
+}
+
 static void hang_up(struct session *s)
 {
 	close_connection(s);
-	if (s->state != SESSION_DEAD)
-		s->state = SESSION_DETACHED;
 	if (s->fresh)
 		attachment_end(s->fresh, s->server->reaper);
 	s->fresh = NULL;
+	if (s->state != SESSION_DEAD) {
+		s->state = SESSION_DETACHED;
+		probe_now_and_then(s);
+	}
 	free_if_idle(s);
 }
 
@@ -160,6 +218,19 @@ static int answer(struct session *s, uint16_t op, uint32_t id, int status)
 	return send_reply(s, &reply);
 }
 
+static void reply_to_leave(struct session *s)
+{
+	int r;
+
+	s->leaving = 0;
+	evtimer_del(s->timer);
+	r = answer(s, TN_MSG_LEAVE, s->leave_id, 0);
+	if (r < 0)
+		hang_up(s);
+	else
+		update_reading(s);
+}
+
 static int call_handler(struct session *s, const struct tn_packet *packet,
 			const struct tn_msg *msg)
 {
@@ -182,7 +253,7 @@ static int call_handler(struct session *s, const struct tn_packet *packet,
 	}
 	if (msg->op == TN_MSG_HELLO) {
 		s->state = SESSION_OPEN;
-		free_event(&s->deadline);
+		evtimer_del(s->timer);
 	}
 	return 0;
 }
@@ -250,14 +321,20 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 		update_reading(s);
 }
 
-static void on_deadline(evutil_socket_t fd, short what, void *arg)
+static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct session *s = arg;
 
 	(void)fd;
 	(void)what;
-	complain(s, "hung up: no HELLO in %d s", HELLO_SECONDS);
-	hang_up(s);
+	if (s->state == SESSION_DETACHED) {
+		probe_now_and_then(s);
+	} else if (s->state == SESSION_NEW) {
+		complain(s, "hung up: no HELLO in %d s", HELLO_SECONDS);
+		hang_up(s);
+	} else if (s->leaving) {
+		reply_to_leave(s); /* recovery goes on all the same */
+	}
 }
 
 static void on_death(evutil_socket_t fd, short what, void *arg)
@@ -266,13 +343,7 @@ static void on_death(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	s->state = SESSION_DEAD;
-	s->fresh = NULL;
-	s->leaving = 0;
-	close_connection(s);
-	tn_list_for_each(link, &s->attachments)
-		attachment_end(tn_list_entry(link, struct attachment, link),
-			       s->server->reaper);
+	end_all(s);
 	free_if_idle(s);
 }
 
@@ -280,18 +351,10 @@ static void on_death(evutil_socket_t fd, short what, void *arg)
 static void on_gone(void *owner, uint32_t number)
 {
 	struct session *s = owner;
-	int r = 0;
 
-	if (s->leaving == number) {
-		s->leaving = 0;
-		if (s->fd >= 0) {
-			r = answer(s, TN_MSG_LEAVE, s->leave_id, 0);
-			update_reading(s);
-		}
-	}
 	server_changed(s->server);
-	if (r < 0)
-		hang_up(s);
+	if (s->leaving == number && s->fd >= 0)
+		reply_to_leave(s);
 	else
 		free_if_idle(s);
 }
@@ -322,9 +385,38 @@ struct attachment *session_attachment(struct session *s, uint32_t number)
 						     link);
 
 		if (a->number == number)
-			return a->ending ? NULL : a;
+			return a;
 	}
 	return NULL;
+}
+
+int session_begin(struct session *s, int *ret_fd)
+{
+	int r, fd;
+
+	if (getrandom(&s->secret, sizeof(s->secret), 0) != sizeof(s->secret))
+		return tn_neg_errno();
+	r = live_init(&s->live);
+	if (r < 0)
+		return r;
+	fd = backing_reopen(&s->live, true);
+	if (fd < 0) {
+		backing_fini(&s->live);
+		return fd;
+	}
+	if (!++s->server->last_session)
+		s->server->last_session++;
+	s->id = s->server->last_session;
+	*ret_fd = fd;
+	return 0;
+}
+
+void session_leave(struct session *s, struct attachment *a, uint32_t id)
+{
+	s->leaving = a->number;
+	s->leave_id = id;
+	start_timer(s, LEAVE_SECONDS);
+	attachment_end(a, s->server->reaper);
 }
 
 /*
@@ -348,18 +440,17 @@ static void refuse(struct session *s)
 
 static int make_events(struct session *s)
 {
-	static const struct timeval hello_time = { .tv_sec = HELLO_SECONDS };
 	struct event_base *base = s->server->base;
 
 	s->readable = event_new(base, s->fd, EV_READ | EV_PERSIST, on_readable,
 				s);
 	s->writable = event_new(base, s->fd, EV_WRITE, on_writable, s);
-	s->deadline = evtimer_new(base, on_deadline, s);
+	s->timer = evtimer_new(base, on_timer, s);
 	s->death = event_new(base, s->peer.pidfd, EV_READ, on_death, s);
-	if (!s->readable || !s->writable || !s->deadline || !s->death ||
-	    event_add(s->readable, NULL) < 0 || event_add(s->death, NULL) < 0 ||
-	    evtimer_add(s->deadline, &hello_time) < 0)
+	if (!s->readable || !s->writable || !s->timer || !s->death ||
+	    event_add(s->readable, NULL) < 0 || event_add(s->death, NULL) < 0)
 		return -ENOMEM;
+	start_timer(s, HELLO_SECONDS);
 	return 0;
 }
 
@@ -393,6 +484,7 @@ void session_new(struct server *server, int fd)
 	s->state = SESSION_NEW;
 	s->fd = fd;
 	s->peer = (struct peer)PEER_NONE;
+	s->live = (struct backing)BACKING_NONE;
 	tn_list_init(&s->attachments);
 	tn_list_append(&server->sessions, &s->link);
 	server->n_sessions++;

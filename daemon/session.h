@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #pragma once
-/* One connection, and the process that made it. See session.c. */
+/* A process, its connection, and what it is attached to. See session.c. */
 #include "base/list.h"
 #include "daemon/attachment.h"
 #include "daemon/log.h"
@@ -12,7 +12,8 @@ enum session_state {
 	SESSION_NEW,      /* nothing but HELLO is welcome */
 	SESSION_OPEN,
 	SESSION_DETACHED, /* no connection, but the process is attached */
-	SESSION_DEAD,     /* the process is dead; its attachments are going */
+	SESSION_DEAD,     /* the process is dead, or has unmapped it all; its
+	                   * attachments are going */
 };
 
 struct session {
@@ -21,7 +22,10 @@ struct session {
 	enum session_state state;
 	struct peer peer;
 	int fd;
-	struct event *readable, *writable, *death, *deadline;
+	uint32_t id;                /* 0: for this one connection only */
+	uint64_t secret;            /* to go on with over another one */
+	struct backing live;        /* BACKING_NONE if .id is 0 */
+	struct event *readable, *writable, *death, *timer;
 	struct quota_charge charge; /* of the connection */
 	struct tn_list attachments; /* attachment.link */
 	uint32_t last_number;       /* of an attachment */
@@ -30,6 +34,7 @@ struct session {
 	bool fds_unread;            /* a reply with descriptors may be */
 	uint32_t leaving;           /* number of the attachment, or 0 */
 	uint32_t leave_id;          /* id of that request */
+	unsigned probes;            /* of .live, since the connection's end */
 };
 
 /**
@@ -41,10 +46,25 @@ void session_new(struct server *server, int fd);
 /** session_free() - with its attachments, at once; for the end of tarnd */
 void session_free(struct session *session);
 
+/**
+ * session_begin() - be one that outlives the connection
+ * @ret_fd: the live file for the client; the caller's
+ *
+ * Return: 0 or -errno.
+ */
+int session_begin(struct session *session, int *ret_fd);
+
+/** session_probe() - without a connection: is anything mapped still? Else it
+ *  ends what is attached. Frees nothing at once. */
+void session_probe(struct session *session);
+
+/** session_leave() - reply to LEAVE @id when @a is gone, or after a second */
+void session_leave(struct session *session, struct attachment *a, uint32_t id);
+
 /** session_adopt() - @a is the process's; ->fresh until the reply is sent */
 void session_adopt(struct session *session, struct attachment *a);
 
-/** session_attachment() - by number; NULL: none, or it is ending */
+/** session_attachment() - by number, it may be ending; or NULL */
 struct attachment *session_attachment(struct session *session,
 				      uint32_t number);
 

@@ -225,13 +225,14 @@ static void recover_number(struct tn_recover *r, uint64_t index)
 static int recover_lanes(struct tn_recover *r)
 {
 	uint64_t n = tn_lanes_used(r->control);
-	int e = 0;
+	int e;
 
 	for (unsigned pass = 0; pass < 2; pass++)
-		for (r->at = 0; r->at < n && e == 0; r->at++)
+		for (r->at = 0; r->at < n; r->at++) {
 			e = recover_lane(r, r->at, pass == 0);
-	if (e < 0)
-		return unclean(r, "record of lane", r->at - 1);
+			if (e < 0)
+				return unclean(r, "record of lane", r->at);
+		}
 	r->at = 0;
 	r->phase = PHASE_PAGES;
 	return 1;

@@ -12,7 +12,8 @@
  *   W4  the op is known                 else -ENOSYS
  *   W5  the body is as long as the op's body, exactly
  *   W6  names are terminated, of the permitted characters, padded with zero;
- *       reserved fields are 0; a HELLO's versions are a range
+ *       reserved fields are 0; a HELLO's versions are a range, and it has a
+ *       secret only beside the session that it is of
  *
  * W2, W3, W5, W6 give -EPROTO. A reply is checked by its receiver in the same
  * way, with the op and id it waits for. Nothing is read before the length
@@ -42,6 +43,8 @@ static const struct {
 	[TN_MSG_OPEN] = { sizeof(struct tn_open),
 			  sizeof(struct tn_open_reply), TN_MSG_FDS_MAX },
 	[TN_MSG_LEAVE] = { sizeof(struct tn_leave), 0, 0 },
+	[TN_MSG_CONTROLS] = { sizeof(struct tn_controls),
+			      sizeof(struct tn_controls_reply), 1 },
 };
 
 static int name_char_ok(char c)
@@ -72,8 +75,11 @@ static int hello_ok(const uint8_t *body)
 	struct tn_hello hello;
 
 	memcpy(&hello, body, sizeof(hello));
-	return !hello.reserved[0] && !hello.reserved[1] &&
-	       hello.min_version <= hello.max_version;
+	if (!(hello.features & TN_FEATURE_SESSION) && hello.session)
+		return 0;
+	if (!hello.session && (hello.known || hello.secret))
+		return 0;
+	return hello.min_version <= hello.max_version;
 }
 
 static int create_ok(const uint8_t *body)
@@ -110,6 +116,14 @@ static int leave_ok(const uint8_t *body)
 	return !leave.reserved;
 }
 
+static int controls_ok(const uint8_t *body)
+{
+	struct tn_controls controls;
+
+	memcpy(&controls, body, sizeof(controls));
+	return !controls.reserved && tn_name_ok(controls.name);
+}
+
 static int body_ok(uint16_t op, const uint8_t *body)
 {
 	switch (op) {
@@ -126,6 +140,8 @@ static int body_ok(uint16_t op, const uint8_t *body)
 		return open_ok(body);
 	case TN_MSG_LEAVE:
 		return leave_ok(body);
+	case TN_MSG_CONTROLS:
+		return controls_ok(body);
 	default:
 		return 1;
 	}
@@ -179,9 +195,22 @@ static int reply_body_ok(uint16_t op, const uint8_t *body, size_t bytes)
 	return 1;
 }
 
+/* A new session brings its live file; @body has passed. */
+static unsigned reply_fds(uint16_t op, const uint8_t *body)
+{
+	struct tn_hello_reply hello;
+
+	if (op != TN_MSG_HELLO)
+		return shapes[op].reply_fds;
+	memcpy(&hello, body, sizeof(hello));
+	return (hello.features & TN_FEATURE_SESSION) &&
+	       !(hello.flags & TN_HELLO_REJOINED);
+}
+
 int tn_wire_check_reply(const void *packet, size_t bytes, uint16_t op,
 			uint32_t id, uint32_t n_fds)
 {
+	const uint8_t *body = (const uint8_t *)packet + sizeof(struct tn_msg);
 	struct tn_msg msg;
 
 	if (bytes < sizeof(msg) || bytes > TN_MSG_MAX || op == 0 ||
@@ -196,8 +225,8 @@ int tn_wire_check_reply(const void *packet, size_t bytes, uint16_t op,
 		return -EBADMSG;
 	if (msg.status < 0)
 		return 0;
-	if (n_fds != shapes[op].reply_fds || bytes < shapes[op].reply ||
-	    !reply_body_ok(op, (const uint8_t *)packet + sizeof(msg), bytes))
+	if (bytes < shapes[op].reply || !reply_body_ok(op, body, bytes) ||
+	    n_fds != reply_fds(op, body))
 		return -EBADMSG;
 	return 0;
 }

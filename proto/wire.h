@@ -35,6 +35,7 @@ enum tn_op {
 	TN_MSG_LIST = 6,
 	TN_MSG_OPEN = 7,      /* reply carries meta, data and control */
 	TN_MSG_LEAVE = 8,
+	TN_MSG_CONTROLS = 9,  /* reply carries a control file, read-only */
 	TN_MSG_N_OPS
 };
 
@@ -61,20 +62,40 @@ TN_FIELD(tn_msg, 16, 4, status);
 TN_FIELD(tn_msg, 20, 4, n_fds);
 TN_SIZE(tn_msg, 24);
 
+/* Features. SESSION: what the process is attached to outlives the connection,
+ * and a later one may go on with it; see proto/README.md. */
+#define TN_FEATURE_SESSION (1U << 0)
+#define TN_FEATURES_KNOWN (TN_FEATURE_SESSION)
+
+/* What follows .features is 0 but to go on with an earlier session. */
 struct tn_hello {              /* client: versions it speaks */
 	uint16_t min_version;
 	uint16_t max_version;
-	uint32_t features;     /* wanted; none are known yet */
-	uint64_t reserved[2];
+	uint32_t features;     /* wanted; unknown ones are not granted */
+	uint32_t session;      /* id of the earlier one */
+	uint32_t known;        /* its last attachment that we were told of */
+	uint64_t secret;       /* of the earlier one */
 };
+TN_FIELD(tn_hello, 8, 4, session);
+TN_FIELD(tn_hello, 12, 4, known);
+TN_FIELD(tn_hello, 16, 8, secret);
 TN_SIZE(tn_hello, 24);
 
+#define TN_HELLO_REJOINED (1U << 0) /* the session that was named goes on */
+
+/* With FEATURE_SESSION, and unless REJOINED, it carries one descriptor: the
+ * live file, for the client to map. */
 struct tn_hello_reply {
 	uint16_t version;      /* the one to speak */
 	uint16_t layout_major; /* of the pools */
 	uint32_t features;     /* granted */
-	uint64_t reserved[2];
+	uint32_t session;      /* id, and secret, to name it by in a HELLO */
+	uint32_t flags;        /* TN_HELLO_* */
+	uint64_t secret;
 };
+TN_FIELD(tn_hello_reply, 8, 4, session);
+TN_FIELD(tn_hello_reply, 12, 4, flags);
+TN_FIELD(tn_hello_reply, 16, 8, secret);
 TN_SIZE(tn_hello_reply, 24);
 
 struct tn_create {
@@ -150,6 +171,30 @@ struct tn_leave {
 	uint32_t reserved;
 };
 TN_SIZE(tn_leave, 8);
+
+struct tn_controls {
+	char name[TN_NAME_BYTES];
+	uint32_t after;        /* client id; 0: from the first */
+	uint32_t reserved;
+};
+TN_FIELD(tn_controls, 40, 4, after);
+TN_SIZE(tn_controls, 48);
+
+enum tn_controls_state {
+	TN_CONTROLS_ALIVE = 1, /* attached, or tarnd itself */
+	TN_CONTROLS_DEAD = 2,  /* what it held is being given back */
+};
+
+struct tn_controls_reply {     /* with one descriptor: control, read-only */
+	uint32_t client;       /* the next id after .after that is attached */
+	uint32_t state;        /* enum tn_controls_state */
+	uint64_t control_bytes;
+	uint32_t more;         /* 1: there are others after it */
+	uint32_t reserved;
+};
+TN_FIELD(tn_controls_reply, 8, 8, control_bytes);
+TN_FIELD(tn_controls_reply, 16, 4, more);
+TN_SIZE(tn_controls_reply, 24);
 
 /**
  * tn_wire_check_request() - is this packet a request that may be acted upon?

@@ -107,6 +107,11 @@ TARN_API int tarn_connect(const char *socket_path, struct tarn **ret);
  *
  * Pools opened over it stay open and usable: a pool keeps what it needs of
  * the connection until tarn_pool_close().
+ *
+ * A connection that is lost, say because the process closed all its
+ * descriptors, costs no pool. The next call makes it anew, at the same path,
+ * and goes on; only tarn_pool_create(), _destroy() and _open() may then give
+ * -ECONNRESET once, and may have been carried out or not.
  */
 TARN_API void tarn_disconnect(struct tarn *t);
 
@@ -172,8 +177,10 @@ TARN_API int tarn_pool_destroy(struct tarn *t, const char *name);
  * Opening the same pool twice gives two clients, which do not share holds.
  *
  * Return: 0; -ENOENT, -EACCES (no right to that role), -EINVAL, -EUSERS (1000
- *         clients), -EMFILE, -ENOMEM (no address space), -EUCLEAN (the pool
- *         is not what tarnd says it is), -ECONNRESET, -ETIMEDOUT.
+ *         clients), -EDQUOT (attachments of the user), -EBUSY (tarnd thinks
+ *         that descriptors which it sent before are not read yet; try again),
+ *         -EMFILE, -ENOMEM (no address space), -EUCLEAN (the pool is poisoned,
+ *         or not what tarnd says it is), -ECONNRESET, -ETIMEDOUT.
  */
 TARN_API int tarn_pool_open(struct tarn *t, const char *name,
 			    enum tarn_role role, struct tarn_pool **ret);
@@ -422,7 +429,8 @@ TARN_API tarn_ref tarn_claim(struct tarn_pool *pool, uint64_t *word);
  * every free page out of the pool's file, for all processes. Needs
  * TARN_PRODUCER. Makes system calls; lock-free against other allocation.
  *
- * Return: 0; -EACCES, -ENOSYS (no hole punching).
+ * Return: 0; -EACCES, -ENOSYS (no hole punching), -EBADF (this process has
+ *         closed the file: closefrom).
  */
 TARN_API int tarn_trim(struct tarn_pool *pool, uint64_t *ret_bytes);
 

@@ -87,6 +87,9 @@ static void print_requests(FILE *f)
 	FIELD(tn_hello, min_version);
 	FIELD(tn_hello, max_version);
 	FIELD(tn_hello, features);
+	FIELD(tn_hello, session);
+	FIELD(tn_hello, known);
+	FIELD(tn_hello, secret);
 	SIZE(tn_create);
 	FIELD(tn_create, name);
 	FIELD(tn_create, bytes);
@@ -102,6 +105,9 @@ static void print_requests(FILE *f)
 	FIELD(tn_open, role);
 	SIZE(tn_leave);
 	FIELD(tn_leave, attach);
+	SIZE(tn_controls);
+	FIELD(tn_controls, name);
+	FIELD(tn_controls, after);
 }
 
 static void print_replies(FILE *f)
@@ -110,6 +116,9 @@ static void print_replies(FILE *f)
 	FIELD(tn_hello_reply, version);
 	FIELD(tn_hello_reply, layout_major);
 	FIELD(tn_hello_reply, features);
+	FIELD(tn_hello_reply, session);
+	FIELD(tn_hello_reply, flags);
+	FIELD(tn_hello_reply, secret);
 	SIZE(tn_info);
 	FIELD(tn_info, name);
 	FIELD(tn_info, bytes);
@@ -137,6 +146,11 @@ static void print_replies(FILE *f)
 	FIELD(tn_open_reply, role);
 	FIELD(tn_open_reply, client);
 	FIELD(tn_open_reply, attach);
+	SIZE(tn_controls_reply);
+	FIELD(tn_controls_reply, client);
+	FIELD(tn_controls_reply, state);
+	FIELD(tn_controls_reply, control_bytes);
+	FIELD(tn_controls_reply, more);
 }
 
 static void print_public(FILE *f)

@@ -101,6 +101,9 @@ void tn_busy_use(struct tn_busy *b);
 /* Recovery of others' files: it may read data, but never write it. */
 void tn_busy_protect_data(struct tn_busy *b, bool protect);
 
+/* What races by intent; the thread sanitizer need not tell. */
+#define TN_BUSY_RACES __attribute__((no_sanitize("thread")))
+
 /* Scribble on word @index of a section. @random decides what is left open. */
 void tn_busy_scribble(struct tn_busy_section *s, uint64_t index,
 		      enum tn_scribble kind, uint64_t random);

@@ -182,7 +182,8 @@ static void die_in_links(struct tn_busy *b)
 
 	hold(b, TN_BUSY_DEAD, 6, s, 4);
 	note(&l, TN_OP_GIVE, off_of(b, &s[0]), TN_BUSY_OTHER);
-	tn_touch(pool, TN_BUSY_OTHER, off_of(b, &s[0]) >> TN_PAGE_SHIFT & ~3ULL);
+	tn_touch(pool, TN_BUSY_OTHER,
+		 off_of(b, &s[0]) >> TN_PAGE_SHIFT & ~3ULL);
 	tn16_store_relaxed(s[0].tag, TN_TAG_GIVEN | TN_BUSY_OTHER);
 	for (unsigned i = 1; i < 4; i++)
 		tn16_store_relaxed(s[i].tag, TN_TAG_LINK | TN_BUSY_DEAD);

@@ -37,6 +37,7 @@ static uint16_t field(uint64_t random)
 	return likely[(random >> 16) % TN_ARRAY_LEN(likely)];
 }
 
+TN_BUSY_RACES
 static uint64_t value(const struct tn_busy_section *s, uint64_t old,
 		      enum tn_scribble kind, uint64_t random)
 {
@@ -64,6 +65,7 @@ static uint64_t value(const struct tn_busy_section *s, uint64_t old,
 	}
 }
 
+TN_BUSY_RACES
 void tn_busy_scribble(struct tn_busy_section *s, uint64_t index,
 		      enum tn_scribble kind, uint64_t random)
 {

@@ -9,8 +9,8 @@ struct tn_view tn_view_of(const struct tarn_pool *pool)
 	return (struct tn_view){
 		.data = pool->p.data,
 		.meta = pool->p.meta,
-		.data_fd = pool->data_fd,
-		.meta_fd = pool->meta_fd,
+		.data_fd = pool->data_file.fd,
+		.meta_fd = pool->meta_file.fd,
 	};
 }
 

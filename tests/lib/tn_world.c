@@ -159,7 +159,7 @@ struct tarn_pool *tn_world_client(struct tn_world *w)
 	c->class_max = TARN_CLASS_MAX;
 	c->control = w->heap.control[TN_DEAD];
 	c->client = TN_DEAD;
-	c->data_fd = c->meta_fd = -1;
+	c->data_file.fd = c->meta_file.fd = -1;
 	if (!tn_process())
 		abort();
 	c->process = tn_process_number();

@@ -196,8 +196,10 @@ static void versions_are_agreed_upon_or_not(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
-		const struct tn_hello hello = { table[i].min, table[i].max,
-						~0U, { 0 } };
+		const struct tn_hello hello = {
+			.min_version = table[i].min,
+			.max_version = table[i].max, .features = ~0U,
+		};
 		struct tn_hello_reply reply;
 		int sock = tn_raw_connect(d.socket);
 		struct tn_packet p;
@@ -210,8 +212,9 @@ static void versions_are_agreed_upon_or_not(void **state)
 			memcpy(&reply, p.data + sizeof(struct tn_msg),
 			       sizeof(reply));
 			assert_int_equal(reply.version, 1);
-			assert_int_equal(reply.features, 0);
+			assert_int_equal(reply.features, TN_FEATURES_KNOWN);
 		}
+		tn_packet_close(&p);
 		close(sock);
 	}
 }

@@ -73,7 +73,7 @@ static int create_all(void *arg)
 		if (mode & 011)
 			continue;
 		snprintf(name, sizeof(name), "m%02o", mode);
-		memcpy(create.name, name, sizeof(name));
+		strcpy(create.name, name);
 		if (tn_raw_call(sock, TN_MSG_CREATE, &create, sizeof(create)))
 			return 2;
 	}

@@ -5,10 +5,15 @@
 #include <ctype.h>
 #include <errno.h>
 #include <grp.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <tarn/tarn.h>
+
+#include "tests/lib/tn_raw.h"
+#include "tests/lib/tn_view.h"
 
 #define CTL "$B/tools/tarnctl "
 
@@ -167,6 +172,8 @@ static void wrong_command_lines_give_status_2(void **state)
 		"create x --bytes 1M --kind slob", "--nonsense",
 		"create x --bytes 1M --mode 0888", "trim x --json",
 		"create x --bytes 1M --group no-such-group",
+		"audit", "audit a b", "audit a --mode 0600",
+		"stat a --quiescent",
 	};
 
 	(void)state;
@@ -273,6 +280,152 @@ static void stat_shows_only_what_the_mode_allows(void **state)
 	assert_int_equal(status_as_nobody("seen"), 0);
 }
 
+/* Leave it with a note in the control file that no client writes. */
+static void poison(const char *name)
+{
+	int sock = tn_raw_hello(tarnd.socket), fds[3];
+	struct tn_open_reply o;
+	struct tn_lane *lane;
+	uint8_t *control;
+
+	assert_int_equal(tn_raw_open(sock, name, TN_PRODUCER, &o, fds), 0);
+	control = mmap(NULL, o.control_bytes, PROT_READ | PROT_WRITE,
+		       MAP_SHARED, fds[2], 0);
+	assert_ptr_not_equal(control, MAP_FAILED);
+	tn64_store_relaxed(&((struct tn_control *)(void *)control)->lanes, 1);
+	lane = (struct tn_lane *)(void *)(control + TN_PAGE_BYTES);
+	tn64_store_relaxed(&lane->op, TN_OP(77, 0, 0));
+	munmap(control, o.control_bytes);
+	assert_int_equal(tn_raw_leave(sock, o.attach), 0);
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+	close(sock);
+}
+
+static void a_poisoned_pool_is_shown_as_one(void **state)
+{
+	(void)state;
+	assert_int_equal(tool_run(CTL "create good --bytes 1M"), 0);
+	assert_int_equal(tool_run(CTL "create bad --bytes 1M"), 0);
+	assert_int_equal(tool_run(CTL "list | grep -c poisoned"), 1);
+	poison("bad");
+	assert_int_equal(tool_run(CTL "list | grep '^bad .*poisoned'"), 0);
+	assert_int_equal(tool_run(CTL "list | grep '^good .*poisoned'"), 1);
+	assert_int_equal(tool_run(CTL "stat bad"), 0);
+	assert_said("poisoned ");
+	assert_int_equal(tool_run(CTL "stat bad --json"), 0);
+	assert_said_json();
+	assert_said("\"poisoned\": true");
+	assert_int_equal(tool_run(CTL "stat good --json"), 0);
+	assert_said("\"poisoned\": false");
+	assert_int_equal(tool_run(CTL "trim bad"), 1);
+	assert_int_equal(tool_run(CTL "destroy bad"), 0);
+}
+
+static int allocate_until_killed(void *arg)
+{
+	struct tarn_pool *pool = open_pool("p");
+	void *p[64] = { NULL };
+	tarn_ref ref;
+
+	(void)arg;
+	for (unsigned i = 0, size = 1;; i = (i + 7) % 64) {
+		size = (size * 75 + 74) % 65537;
+		tarn_free(pool, p[i]);
+		p[i] = tarn_alloc(pool, size + 1);
+		ref = tarn_ref_of(pool, p[i]);
+		if (!p[i] || (i % 5 == 0 && tarn_share(pool, ref)))
+			return 1;
+		if (i % 5 == 0 && tarn_release(pool, ref))
+			return 2;
+		if (i % 5 == 0)
+			p[i] = NULL;
+	}
+}
+
+static void audit_finds_nothing_while_a_client_is_at_work(void **state)
+{
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(tool_run(CTL "create p --bytes 64M"), 0);
+	child = tn_test_spawn(allocate_until_killed, NULL);
+	for (int i = 0; i < 20; i++) {
+		if (tool_run(CTL "audit p"))
+			fail_msg("it is not so: %s", tool_said);
+		assert_said("pool p: every sentence holds (16384 pages: ");
+	}
+	kill(child, SIGSTOP);
+	assert_int_equal(tool_run(CTL "audit p --json"), 0);
+	assert_said_json();
+	assert_said("\"holds\": true");
+	assert_said("\"all\": 16384");
+	assert_not_said("\"finding\"");
+	kill(child, SIGKILL);
+	assert_int_equal(tn_test_wait(child), 128 + SIGKILL);
+	tn_test_eventually(10, tool_run(CTL "stat p") == 0 &&
+			   strstr(tool_said, "0B in 0 objects"));
+	assert_int_equal(tool_run(CTL "audit p --quiescent"), 0);
+	assert_said("(16384 pages: 16384 free, 0 in runs, 0 in slabs, "
+		    "0 in hands)\n");
+	assert_not_said("weak");
+	assert_not_said("busy");
+}
+
+/* Gives an object to a client that there is not, behind everybody's back. */
+static int scribble(void *arg)
+{
+	struct tarn_pool *pool = open_pool("p");
+	void *p = tarn_alloc(pool, 64);
+
+	(void)arg;
+	if (!p)
+		return 1;
+	*tn_view_tag(pool, p) = TN_TAG_HELD | 77;
+	kill(getpid(), SIGSTOP);
+	return 0;
+}
+
+static void audit_names_the_sentence_that_a_scribble_breaks(void **state)
+{
+	int status;
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(tool_run(CTL "create p --bytes 16M"), 0);
+	child = tn_test_spawn(scribble, NULL);
+	assert_int_equal(waitpid(child, &status, WUNTRACED), child);
+	assert_true(WIFSTOPPED(status));
+	assert_int_equal(tool_run(CTL "audit p"), 1);
+	assert_said("pool p: a holder is gone: area 0 page 0 slot ");
+	assert_said(", saw 0x4d and 0 (TAG_HOLDER)\n");
+	assert_int_equal(tool_run(CTL "audit p --json"), 1);
+	assert_said_json();
+	assert_said("\"holds\": false");
+	assert_said("\"sentence\": \"TAG_HOLDER\"");
+	assert_said("\"seen\": \"0x4d\"");
+	kill(child, SIGKILL);
+	tn_test_wait(child);
+}
+
+static int audit_as_another(void *arg)
+{
+	return tool_run(CTL "audit %s", (char *)arg);
+}
+
+static void an_audit_that_cannot_be_made_gives_status_2(void **state)
+{
+	(void)state;
+	assert_int_equal(tool_run(CTL "audit q"), 2);
+	assert_said("tarnctl: no pool named 'q'\n");
+	assert_int_equal(tool_run(CTL "--socket /none audit q"), 2);
+	assert_said("there is no tarnd at /none");
+	tn_test_skip_unless_root();
+	assert_int_equal(tool_run(CTL "create p --bytes 1M --mode 0606"), 0);
+	assert_int_equal(tn_test_wait(tn_test_spawn_as(65534, 65534,
+					audit_as_another, "p")), 2);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -285,6 +438,10 @@ int main(void)
 		CASE(stat_of_a_pool_nobody_uses_is_short),
 		CASE(trim_returns_what_is_free),
 		CASE(stat_shows_only_what_the_mode_allows),
+		CASE(a_poisoned_pool_is_shown_as_one),
+		CASE(audit_finds_nothing_while_a_client_is_at_work),
+		CASE(audit_names_the_sentence_that_a_scribble_breaks),
+		CASE(an_audit_that_cannot_be_made_gives_status_2),
 	};
 
 	return cmocka_run_group_tests_name("system: tarnctl", tests, NULL,

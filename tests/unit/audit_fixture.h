@@ -8,6 +8,7 @@
 
 #include "audit/audit.h"
 #include "pool/cache.h"
+#include "pool/share.h"
 #include "tests/lib/tn_heap.h"
 
 #define BYTES (7ULL << 20) /* the last area is cut short */
@@ -19,6 +20,7 @@ static struct tn_audit audit;
 static struct tn_audit_control controls[N_CONTROLS];
 static struct tn_audit_in in;
 static uint64_t slab, wide, run, big, idle; /* pages; the last one is free */
+static uint64_t shared; /* an object that clients 1 and 2 hold */
 
 static inline void control_header(unsigned c)
 {
@@ -50,6 +52,10 @@ static inline void furnish(void)
 	tn16_store_relaxed(s[4].tag, TN_TAG_POOL);
 	assert_int_equal(tn_hold_give(&heap.pool, &lane[1],
 				tn_pool_off(&heap.pool, s[3].p), 2), 0);
+	tn16_store_relaxed(s[5].tag, TN_TAG_HELD | 1);
+	shared = tn_pool_off(&heap.pool, s[5].p);
+	assert_int_equal(tn_share_make(&heap.pool, &lane[1], shared), 0);
+	assert_int_equal(tn_share_hold(&heap.pool, &lane[2], shared), 0);
 	slab = tn_pool_off(&heap.pool, s[9].p) >> 12;
 	tn64_store_relaxed(&tn_root_find(&heap.pool, "r", true)->ref,
 			   tn_ref_make(&heap.pool, slab << 12));

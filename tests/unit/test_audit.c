@@ -49,6 +49,21 @@ static struct tn_cache_entry *cache(void)
 		if (!strcmp(heap.pool.caches[i].name, "job"))
 			return &heap.pool.caches[i];
 }
+static struct tn_share *record_from(uint64_t i)
+{ return &heap.pool.shares[i % heap.pool.geo.n_shares]; }
+static uint64_t record(void)
+{
+	for (uint64_t i = 0; ; i++)
+		if (TN_SHARE_OFF(tn64_load_relaxed(&record_from(i)->state.lo))
+		    == shared && tn64_load_relaxed(&record_from(i)->state.lo))
+			return i;
+}
+static void set_share(uint64_t i, unsigned n, uint64_t bits)
+{
+	tn64_store_relaxed(&record_from(i)->state.lo,
+			   TN_SHARE_VALUE(shared, n));
+	tn64_store_relaxed(&record_from(i)->set[0].lo, bits);
+}
 static struct tn_root *unused_root(void)
 {
 	for (unsigned i = 0; ; i++)
@@ -138,6 +153,28 @@ static void do_TAG_FORM(void) { set_tag(slab, 1, 0x8001); }
 static void do_TAG_HOLDER(void) { set_tag(slab, 1, TN_TAG_HELD | 77); }
 static void do_TAG_UNTOUCHED(void) { set_tag(slab, 1, TN_TAG_HELD | 4); }
 static void do_TAG_LINK(void) { set_tag(slab, 1, TN_TAG_LINK | 1); }
+static void do_SHARE_NONE(void)
+{
+	memset((void *)record_from(record()), 0, sizeof(struct tn_share));
+}
+static void do_SHARE_STAMP(void)
+{
+	tn64_store_relaxed(&record_from(record())->set[0].hi,
+			   TN_STAMP(2, 2, 1 << 20));
+}
+static void do_SHARE_FORM(void)
+{ tn64_store_relaxed(&record_from(record() + 1)->state.lo, 1); }
+static void do_SHARE_PLACE(void) { set_share(record() + 99, 1, 2); }
+/* the first shared object of a pool is in the first record of its window */
+static void do_SHARE_TWICE(void) { set_share(record() + 1, 2, 6); }
+static void do_SHARE_BITS(void)
+{ tn64_store_relaxed(&record_from(record() + 1)->set[3].lo, 2); }
+static void do_SHARE_COUNT(void) { set_share(record(), 3, 6); }
+static void do_SHARE_GONE(void) { set_share(record(), 3, 6 | 1ULL << 33); }
+static void do_SHARE_UNTOUCHED(void) { set_share(record(), 3, 6 | 1 << 4); }
+static void do_SHARE_EMPTY(void) { set_share(record(), 0, 0); }
+static void do_SHARE_STRAY(void)
+{ set_tag(slab, (shared - (slab << 12)) / 64, TN_TAG_HELD | 1); }
 static void do_HINT_LOST(void)
 { memset((void *)heap.pool.areas[0].partial, 0, 64); }
 static void do_COUNT_HIGH(void)

@@ -33,7 +33,10 @@ static void what_is_there_is_counted(void **state)
 	assert_int_equal(r->slots_free, 246 + 31 + 125);
 	assert_int_equal(r->slots_pool, 1);
 	assert_int_equal(r->clients[1].held, 3);
-	assert_int_equal(r->clients[1].kept, 5);
+	assert_int_equal(r->slots_shared, 1);
+	assert_int_equal(r->shares, 1);
+	assert_int_equal(r->holds, 2);
+	assert_int_equal(r->clients[1].kept, 4);
 	assert_int_equal(r->clients[2].given, 1);
 	assert_int_equal(r->clients[2].kept, 4);
 	assert_int_equal(r->clients[3].runs, 2);

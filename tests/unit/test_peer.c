@@ -131,6 +131,44 @@ static void supplementary_groups_are_known(void **state)
 	assert_int_equal(tn_test_wait(pid), 0);
 }
 
+static void is_same(const struct peer *a, const struct peer *b, bool same)
+{
+	assert_int_equal(peer_same(a, b), same);
+}
+
+/* Two connections of one child, one of ours. */
+static void a_process_is_the_same_as_long_as_it_lives(void **state)
+{
+	pid_t pid = tn_test_spawn(connect_and_wait, NULL);
+	struct peer child[2], us;
+	int sock[2], ours = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+
+	(void)state;
+	sock[0] = accept(listener, NULL, NULL);
+	assert_int_equal(connect(ours, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	sock[1] = accept(listener, NULL, NULL);
+	assert_int_equal(peer_init(&child[0], sock[0], false), 0);
+	assert_int_equal(peer_init(&child[1], sock[0], true), 0);
+	assert_int_equal(peer_init(&us, sock[1], false), 0);
+	is_same(&child[0], &child[1], true);
+	is_same(&child[0], &us, false);
+	us.pid = pid; /* a number proves nothing where pidfds do */
+	is_same(&child[0], &us, false);
+	child[1].uid++;
+	is_same(&child[0], &child[1], false);
+	child[1].uid--;
+	kill(pid, SIGKILL);
+	tn_test_eventually(5, readable(child[0].pidfd));
+	is_same(&child[0], &child[1], false);
+	tn_test_wait(pid);
+	peer_fini(&child[0]);
+	peer_fini(&child[1]);
+	peer_fini(&us);
+	close(sock[0]);
+	close(sock[1]);
+	close(ours);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -140,6 +178,7 @@ int main(void)
 		TEST(an_older_kernel_is_served_by_pid),
 		TEST(a_peer_that_died_before_is_gone),
 		TEST(supplementary_groups_are_known),
+		TEST(a_process_is_the_same_as_long_as_it_lives),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -67,7 +67,7 @@ static void others_have_what_their_digit_says(void **state)
 	assert_int_equal(roles(&other, 0006), P | C | O);
 }
 
-static void only_owner_and_root_destroy(void **state)
+static void only_owner_and_root_destroy_and_audit(void **state)
 {
 	const struct access access = { OWNER, GROUP, 0666 };
 
@@ -76,6 +76,10 @@ static void only_owner_and_root_destroy(void **state)
 	assert_true(policy_may_destroy(&root, &access));
 	assert_false(policy_may_destroy(&member, &access));
 	assert_false(policy_may_destroy(&other, &access));
+	assert_true(policy_may_audit(&owner, &access));
+	assert_true(policy_may_audit(&root, &access));
+	assert_false(policy_may_audit(&member, &access));
+	assert_false(policy_may_audit(&other, &access));
 }
 
 static void a_pool_is_created_for_a_group_one_is_in(void **state)
@@ -104,7 +108,7 @@ int main(void)
 		TN_TEST(owner_and_root_have_every_role),
 		TN_TEST(the_group_has_what_its_digit_says),
 		TN_TEST(others_have_what_their_digit_says),
-		TN_TEST(only_owner_and_root_destroy),
+		TN_TEST(only_owner_and_root_destroy_and_audit),
 		TN_TEST(a_pool_is_created_for_a_group_one_is_in),
 		TN_TEST(users_that_are_unknown_own_nothing),
 	};

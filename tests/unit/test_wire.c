@@ -16,12 +16,14 @@ static const size_t body_bytes[TN_MSG_N_OPS] = {
 	[TN_MSG_LIST] = sizeof(struct tn_by_name),
 	[TN_MSG_OPEN] = sizeof(struct tn_open),
 	[TN_MSG_LEAVE] = sizeof(struct tn_leave),
+	[TN_MSG_CONTROLS] = sizeof(struct tn_controls),
 };
 
 static int has_name(uint16_t op)
 {
 	return op == TN_MSG_CREATE || op == TN_MSG_DESTROY ||
-	       op == TN_MSG_STAT || op == TN_MSG_LIST || op == TN_MSG_OPEN;
+	       op == TN_MSG_STAT || op == TN_MSG_LIST || op == TN_MSG_OPEN ||
+	       op == TN_MSG_CONTROLS;
 }
 
 /* A well-formed request of each op. */
@@ -129,10 +131,11 @@ static void what_a_request_leaves_zero_must_be_zero(void **state)
 static void reserved_fields_must_be_zero(void **state)
 {
 	static const struct { uint16_t op; size_t off, n; } reserved[] = {
-		{ TN_MSG_HELLO, 8, 16 },
+		{ TN_MSG_HELLO, 8, 16 }, /* no session is named */
 		{ TN_MSG_CREATE, 68, 4 },
 		{ TN_MSG_OPEN, 44, 4 },
 		{ TN_MSG_LEAVE, 4, 4 },
+		{ TN_MSG_CONTROLS, 44, 4 },
 	};
 	struct tn_packet p;
 
@@ -166,6 +169,25 @@ static void versions_must_be_a_range(void **state)
 	struct tn_packet p;
 
 	(void)state;
+	tn_raw_request(&p, TN_MSG_HELLO, 1, &hello, sizeof(hello));
+	assert_int_equal(check(&p), -EPROTO);
+}
+
+static void a_secret_comes_with_a_session(void **state)
+{
+	struct tn_hello hello = { .features = TN_FEATURE_SESSION };
+	struct tn_packet p;
+
+	(void)state;
+	for (int i = 0; i < 8; i++) {
+		hello.session = i & 1;
+		hello.known = (uint32_t)(i & 2);
+		hello.secret = (uint64_t)(i & 4);
+		tn_raw_request(&p, TN_MSG_HELLO, 1, &hello, sizeof(hello));
+		assert_int_equal(check(&p), i & 1 || !i ? 0 : -EPROTO);
+	}
+	hello.session = 1;
+	hello.features = 0;
 	tn_raw_request(&p, TN_MSG_HELLO, 1, &hello, sizeof(hello));
 	assert_int_equal(check(&p), -EPROTO);
 }
@@ -250,6 +272,26 @@ static void a_reply_answers_its_request(void **state)
 					     5, 1), -EBADMSG);
 }
 
+static void only_a_new_session_brings_its_live_file(void **state)
+{
+	struct tn_hello_reply reply = { .version = 1 };
+
+	(void)state;
+	for (uint32_t features = 0; features < 2; features++) {
+		for (uint32_t flags = 0; flags < 2; flags++) {
+			unsigned n_fds = features && !flags;
+
+			reply.features = features;
+			reply.flags = flags;
+			for (unsigned n = 0; n < 3; n++)
+				assert_int_equal(check_reply(
+					TN_MSG_HELLO, 0, n, &reply,
+					sizeof(reply)),
+					n == n_fds ? 0 : -EBADMSG);
+		}
+	}
+}
+
 static void a_reply_of_another_shape_is_refused(void **state)
 {
 	struct tn_open_reply reply = { 0 };
@@ -317,10 +359,12 @@ int main(void)
 		TN_TEST(reserved_fields_must_be_zero),
 		TN_TEST(unknown_ops_are_not_implemented),
 		TN_TEST(versions_must_be_a_range),
+		TN_TEST(a_secret_comes_with_a_session),
 		TN_TEST(names_are_of_permitted_characters_only),
 		TN_TEST(names_are_terminated_and_padded_with_zero),
 		TN_TEST(only_a_list_may_have_no_name),
 		TN_TEST(a_reply_answers_its_request),
+		TN_TEST(only_a_new_session_brings_its_live_file),
 		TN_TEST(a_reply_of_another_shape_is_refused),
 		TN_TEST(a_list_has_as_many_entries_as_it_says),
 		TN_TEST(random_bytes_are_never_read_beyond_their_end),

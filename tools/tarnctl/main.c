@@ -25,11 +25,14 @@ static const char help[] =
 	"  destroy NAME           remove a pool's name; who has it open keeps\n"
 	"                         it\n"
 	"  trim NAME              return a pool's free memory to the system\n"
+	"  audit NAME [--json]    does all hold that a pool promises?\n"
+	"      --quiescent        nobody uses it: look closer\n"
 	"\n"
 	"  --socket PATH          of tarnd; else TARN_SOCKET, else the usual\n"
 	"  --version, --help\n"
 	"\n"
-	"Exit status: 0; 1 if it could not be done, 2 if asked wrongly.\n";
+	"Exit status: 0; 1 if it could not be done, 2 if asked wrongly. Of\n"
+	"audit: 0 if all holds; 1 if not; 2 if that could not be found out.\n";
 
 static const struct option options[] = {
 	{ "socket", required_argument, NULL, 's' },
@@ -40,6 +43,7 @@ static const struct option options[] = {
 	{ "mode", required_argument, NULL, 'm' },
 	{ "group", required_argument, NULL, 'g' },
 	{ "abort-on-misuse", no_argument, NULL, 'a' },
+	{ "quiescent", no_argument, NULL, 'q' },
 	{ "version", no_argument, NULL, 'V' },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
@@ -50,12 +54,14 @@ static const struct command {
 	int (*run)(struct request *q);
 	bool named;
 	const char *options; /* letters of those it knows */
+	int failed;          /* exit status if there is no tarnd */
 } commands[] = {
-	{ "list", run_list, false, "j" },
-	{ "stat", run_stat, true, "j" },
-	{ "create", run_create, true, "bkpmga" },
-	{ "destroy", run_destroy, true, "" },
-	{ "trim", run_trim, true, "" },
+	{ "list", run_list, false, "j", FAILED },
+	{ "stat", run_stat, true, "j", FAILED },
+	{ "create", run_create, true, "bkpmga", FAILED },
+	{ "destroy", run_destroy, true, "", FAILED },
+	{ "trim", run_trim, true, "", FAILED },
+	{ "audit", run_audit, true, "jq", TROUBLE },
 };
 
 static int misused(const char *what, const char *of)
@@ -127,6 +133,9 @@ static int option(struct request *q, int opt)
 		if (parse_group(optarg, &q->opts.gid))
 			return 0;
 		return misused("no such group:", optarg);
+	case 'q':
+		q->quiescent = true;
+		return 0;
 	case 'a':
 		q->opts.flags |= TARN_POOL_ABORT_ON_MISUSE;
 		return 0;
@@ -170,22 +179,32 @@ static int check_command(struct request *q, int n, char *words[],
 	return 0;
 }
 
-static int connect_and_run(struct request *q, const struct command *c)
+static int no_daemon(const struct request *q, int r)
 {
 	const char *where = q->socket ? q->socket : getenv("TARN_SOCKET");
-	int r = tarn_connect(q->socket, &q->tarn);
 
 	if (r == -ENOENT || r == -ECONNREFUSED)
 		return failed(0, "there is no tarnd at %s (%s)",
 			      where ? where : "the usual sockets",
 			      strerror(-r));
-	if (r < 0)
-		return failed(r, "cannot connect to tarnd at %s",
-			      where ? where : "the usual socket");
+	return failed(r, "cannot connect to tarnd at %s",
+		      where ? where : "the usual socket");
+}
+
+static int connect_and_run(struct request *q, const struct command *c)
+{
+	int r = tarn_connect(q->socket, &q->tarn);
+
+	if (r < 0) {
+		no_daemon(q, r);
+		return c->failed;
+	}
 	r = c->run(q);
 	tarn_disconnect(q->tarn);
-	if (fflush(stdout) || ferror(stdout))
-		return failed(-errno, "cannot write");
+	if (fflush(stdout) || ferror(stdout)) {
+		failed(-errno, "cannot write");
+		return c->failed;
+	}
 	return r;
 }
 

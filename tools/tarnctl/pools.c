@@ -23,6 +23,8 @@ static const struct column list_columns[] = {
 	{ "gid", NULL, COLUMN_NUMBER },
 	{ "mode", "MODE", COLUMN_TEXT },
 	{ "abort_on_misuse", NULL, COLUMN_FLAG },
+	{ NULL, "STATE", COLUMN_TEXT },
+	{ "poisoned", NULL, COLUMN_FLAG },
 };
 
 static void list_row(struct table *t, const struct tarn_pool_info *p)
@@ -45,6 +47,8 @@ static void list_row(struct table *t, const struct tarn_pool_info *p)
 	snprintf(text, sizeof(text), "%04" PRIo32, p->mode);
 	table_text(t, text);
 	table_flag(t, p->flags & TARN_POOL_ABORT_ON_MISUSE);
+	table_text(t, p->flags & TARN_POOL_POISONED ? "poisoned" : NULL);
+	table_flag(t, p->flags & TARN_POOL_POISONED);
 }
 
 int run_list(struct request *q)

@@ -21,6 +21,7 @@ static const struct column pool_columns[] = {
 	{ "policy", NULL, COLUMN_TEXT },
 	{ "mode", NULL, COLUMN_TEXT },
 	{ "abort_on_misuse", NULL, COLUMN_FLAG },
+	{ "poisoned", NULL, COLUMN_FLAG },
 	{ "uid", NULL, COLUMN_NUMBER },
 	{ "gid", NULL, COLUMN_NUMBER },
 	{ "bytes", NULL, COLUMN_BYTES },
@@ -68,6 +69,7 @@ static struct table *pool_table(const struct tarn_pool_info *p,
 	snprintf(mode, sizeof(mode), "%04" PRIo32, p->mode);
 	table_text(t, mode);
 	table_flag(t, p->flags & TARN_POOL_ABORT_ON_MISUSE);
+	table_flag(t, p->flags & TARN_POOL_POISONED);
 	table_number(t, p->uid);
 	table_number(t, p->gid);
 	table_bytes(t, p->bytes);
@@ -166,6 +168,9 @@ static void print_pool(const struct tarn_pool_info *p)
 	       bytes_text(p->bytes, size), WORD_OF(policy_words, p->policy),
 	       p->mode, user_text(p->uid, user), group_text(p->gid, group),
 	       p->n_clients);
+	if (p->flags & TARN_POOL_POISONED)
+		puts("poisoned  what a client left contradicts itself: tarnd's "
+		     "log says where");
 	printf("resident  %s behind objects, %s behind the allocator\n",
 	       bytes_text(p->data_resident, data),
 	       bytes_text(p->meta_resident, meta));

@@ -8,7 +8,7 @@
 
 #include <libsmartcols.h>
 
-#define COLUMNS_MAX 16
+#define COLUMNS_MAX 24
 
 struct table {
 	struct libscols_table *scols;

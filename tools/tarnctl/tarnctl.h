@@ -7,13 +7,14 @@
 #include <tarn/admin.h>
 #include <tarn/tarn.h>
 
-/* Exit statuses. */
-enum { DID = 0, FAILED = 1, MISUSED = 2 };
+/* Exit statuses; those of audit are BROKEN and TROUBLE. */
+enum { DID = 0, FAILED = 1, MISUSED = 2, BROKEN = 1, TROUBLE = 2 };
 
 struct request {
 	const char *socket;     /* --socket, or NULL */
 	const char *name;       /* of a pool, or NULL */
 	bool json;
+	bool quiescent;         /* of audit */
 	struct tarn_pool_opts opts; /* of create */
 	struct tarn *tarn;
 };
@@ -24,6 +25,7 @@ int run_create(struct request *q);
 int run_destroy(struct request *q);
 int run_stat(struct request *q);
 int run_trim(struct request *q);
+int run_audit(struct request *q);
 
 /** failed() - "tarnctl: ...: why"; Return: FAILED */
 int failed(int r, const char *fmt, ...)
