@@ -22,8 +22,9 @@
 
 static int punch(struct tarn_pool *pool, uint64_t page, uint64_t n)
 {
-	if (fallocate(pool->data_file.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-		      (off_t)(page << TN_PAGE_SHIFT),
+	int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+
+	if (fallocate(pool->data_file.fd, mode, (off_t)(page << TN_PAGE_SHIFT),
 		      (off_t)(n << TN_PAGE_SHIFT)) == 0)
 		return 0;
 	return errno == EOPNOTSUPP ? -ENOSYS : tn_neg_errno();

@@ -282,36 +282,33 @@ static int make_slab(struct tn_pool *pool, const struct tn_lane_ref *l,
 	return 0;
 }
 
-/* Leases some slab of the class that has free slots: the last one, one that
- * the hints name, a new one, and before giving up one that no hint named. */
-static int lease_any(struct tn_pool *pool, const struct tn_lane_ref *l,
-		     unsigned class, const struct tn_shape *s,
-		     const struct tn_slab_cursor *cursor, uint64_t *ret_page,
-		     uint64_t *ret_word)
+/* Leases a slab that the hints name; @thorough: any that there is. */
+static bool lease_found(struct tn_pool *pool, const struct tn_lane_ref *l,
+			unsigned class, const struct tn_shape *s, bool thorough,
+			uint64_t *ret_page, uint64_t *ret_word)
 {
 	struct tn_hint_walk walk;
-	uint64_t page;
 
-	if (cursor->page_plus_1) {
-		*ret_page = cursor->page_plus_1 - 1;
+	tn_hint_walk_begin(&walk, class, thorough);
+	while (tn_hint_walk_next(pool, &walk, ret_page))
 		if (lease(pool, l, *ret_page, class, s, ret_word))
-			return 0;
-	}
-	for (tn_hint_walk_begin(&walk, class, false);
-	     tn_hint_walk_next(pool, &walk, &page);) {
-		*ret_page = page;
-		if (lease(pool, l, page, class, s, ret_word))
-			return 0;
-	}
-	if (make_slab(pool, l, class, s, ret_page, ret_word) == 0)
-		return 0;
-	for (tn_hint_walk_begin(&walk, class, true);
-	     tn_hint_walk_next(pool, &walk, &page);) {
-		*ret_page = page;
-		if (lease(pool, l, page, class, s, ret_word))
-			return 0;
-	}
-	return -ENOMEM;
+			return true;
+	return false;
+}
+
+/* Leases some slab of the class that has free slots: the last one, one that
+ * the hints name, a new one, and before giving up one that no hint named. */
+static bool lease_any(struct tn_pool *pool, const struct tn_lane_ref *l,
+		      unsigned class, const struct tn_shape *s,
+		      const struct tn_slab_cursor *cursor, uint64_t *ret_page,
+		      uint64_t *ret_word)
+{
+	*ret_page = cursor->page_plus_1 - 1ULL;
+	return (cursor->page_plus_1 &&
+		lease(pool, l, *ret_page, class, s, ret_word)) ||
+	       lease_found(pool, l, class, s, false, ret_page, ret_word) ||
+	       make_slab(pool, l, class, s, ret_page, ret_word) == 0 ||
+	       lease_found(pool, l, class, s, true, ret_page, ret_word);
 }
 
 unsigned tn_slab_claim(struct tn_pool *pool, const struct tn_lane_ref *l,
@@ -327,7 +324,7 @@ unsigned tn_slab_claim(struct tn_pool *pool, const struct tn_lane_ref *l,
 		return 0;
 	/* A slab whose count was wrong gives none, and is right afterwards. */
 	while (!got) {
-		if (lease_any(pool, l, class, s, cursor, &page, &w) < 0)
+		if (!lease_any(pool, l, class, s, cursor, &page, &w))
 			return 0;
 		got = claim_leased(pool, l, page, class, s, w, cursor, out,
 				   want);
