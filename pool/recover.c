@@ -121,6 +121,7 @@ static int recover_run(struct tn_recover *r, uint64_t page)
 	}
 	r->freed_objects += TN_TAG_FORM(t) != TN_TAG_KEPT;
 	r->freed_bytes += obj.bytes;
+	r->used += obj.pages / TN_ROW_PAGES;
 	return tn_run_drop(pool, &r->self, TN_OP_RUN, page, obj.pages) < 0 ?
 	       unclean(r, "map of the run at page", page) : 0;
 }
@@ -144,6 +145,8 @@ static int recover_page(struct tn_recover *r, uint64_t page)
 		e = tn_slab_sweep(r->pool, &r->self, page, class, r->client,
 				  &freed);
 		r->freed_objects += freed;
+		/* a shared one may be some 30 times the work of another */
+		r->used += 4ULL * r->pool->shapes[class].slots;
 		r->freed_bytes += freed * r->pool->shapes[class].bytes;
 		return e < 0 ? unclean(r, "slab at page", page) : e;
 	default:
@@ -151,63 +154,71 @@ static int recover_page(struct tn_recover *r, uint64_t page)
 	}
 }
 
-/* One area's touched pages. Return: as recover_page() */
-static int recover_area(struct tn_recover *r, uint64_t area)
+/* An area's touched pages, from r->page on. Return: 1: the budget is used
+ * up; 0: done with it; -EUCLEAN */
+static int recover_area(struct tn_recover *r, uint64_t area, unsigned budget)
 {
 	tn_a64 *words = tn_touched_pages(r->pool, TN_CLIENT_SLOT(r->client),
 					 area);
-	int later = 0, e;
+	uint64_t end = (area + 1) * TN_AREA_PAGES, bits;
+	int e;
 
-	for (unsigned w = 0; w < TN_AREA_ROWS; w++) {
-		uint64_t bits = tn64_load_relaxed(&words[w]);
-		uint64_t page = area * TN_AREA_PAGES + w * TN_ROW_PAGES;
+	r->page = tn_max64(r->page, end - TN_AREA_PAGES);
+	for (; r->page < end; r->page++) {
+		tn_a64 *word = &words[r->page % TN_AREA_PAGES / 64];
 
-		for (; bits; bits &= bits - 1) {
-			unsigned i = (unsigned)__builtin_ctzll(bits);
-
-			if (page + i >= r->pool->geo.n_pages)
-				return unclean(r, "touched page", page + i);
-			e = recover_page(r, page + i);
-			if (e < 0)
-				return e;
-			if (e)
-				later = 1;
-			else
-				tn64_and_relaxed(&words[w], ~(1ULL << i));
+		bits = tn64_load_relaxed(word) & ~0ULL << r->page % 64;
+		if (!bits) {
+			r->page |= 63;
+			continue;
 		}
+		if (r->used >= budget)
+			return 1;
+		r->page = (r->page & ~63ULL) + (unsigned)__builtin_ctzll(bits);
+		if (r->page >= r->pool->geo.n_pages)
+			return unclean(r, "touched page", r->page);
+		r->used += 8;
+		e = recover_page(r, r->page);
+		if (e < 0)
+			return e;
+		if (e)
+			r->kept = true;
+		else
+			tn64_and_relaxed(word, ~(1ULL << r->page % 64));
 	}
-	return later;
+	return 0;
 }
 
 /* Areas from r->at on. Return: 1 the budget is used up; 0 done; -EUCLEAN */
 static int recover_pages(struct tn_recover *r, unsigned budget)
 {
 	tn_a64 *words = tn_touched_areas(r->pool, TN_CLIENT_SLOT(r->client));
-	uint64_t bits, area;
+	uint64_t bits;
 	int e;
 
-	for (unsigned used = 0; r->at < r->pool->geo.n_areas;) {
+	while (r->at < r->pool->geo.n_areas) {
 		bits = tn64_load_relaxed(&words[r->at / 64]);
 		bits &= ~0ULL << r->at % 64;
 		if (!bits) {
 			r->at = (r->at | 63) + 1;
 			continue;
 		}
-		if (used >= budget)
+		if (r->used >= budget)
 			return 1;
-		area = (r->at & ~63ULL) + (unsigned)__builtin_ctzll(bits);
-		if (area >= r->pool->geo.n_areas)
-			return unclean(r, "touched area", area);
-		e = recover_area(r, area);
-		if (e < 0)
-			return e;
+		r->at = (r->at & ~63ULL) + (unsigned)__builtin_ctzll(bits);
+		if (r->at >= r->pool->geo.n_areas)
+			return unclean(r, "touched area", r->at);
+		e = recover_area(r, r->at, budget);
 		if (e)
+			return e;
+		r->used += 64;
+		if (r->kept)
 			r->later = true;
 		else
-			tn64_and_relaxed(&words[area / 64],
-					 ~(1ULL << area % 64));
-		r->at = area + 1;
-		used += 4096; /* about what an area is to look at */
+			tn64_and_relaxed(&words[r->at / 64],
+					 ~(1ULL << r->at % 64));
+		r->kept = false;
+		r->at++;
 	}
 	return 0;
 }
@@ -222,17 +233,22 @@ static void recover_number(struct tn_recover *r, uint64_t index)
 	tn64_store_relaxed(&l.rec->state, 0);
 }
 
-static int recover_lanes(struct tn_recover *r)
+/* All lanes, twice: r->at counts on. */
+static int recover_lanes(struct tn_recover *r, unsigned budget)
 {
-	uint64_t n = tn_lanes_used(r->control);
-	int e;
+	uint64_t n = tn_lanes_used(r->control), lane, op;
 
-	for (unsigned pass = 0; pass < 2; pass++)
-		for (r->at = 0; r->at < n; r->at++) {
-			e = recover_lane(r, r->at, pass == 0);
-			if (e < 0)
-				return unclean(r, "record of lane", r->at);
-		}
+	for (; r->at < 2 * TN_N_LANES; r->at++) {
+		lane = r->at % TN_N_LANES;
+		if (lane >= n)
+			continue;
+		if (r->used >= budget)
+			return 1;
+		op = tn64_load_relaxed(&dead_lane(r, lane).rec->op);
+		r->used += 1 + TN_OP_PAGES(op) / TN_ROW_PAGES;
+		if (recover_lane(r, lane, r->at < TN_N_LANES) < 0)
+			return unclean(r, "record of lane", lane);
+	}
 	r->at = 0;
 	r->phase = PHASE_PAGES;
 	return 1;
@@ -245,6 +261,7 @@ static int recover_pages_phase(struct tn_recover *r, unsigned budget)
 	if (e)
 		return e;
 	r->at = 0;
+	r->page = 0;
 	if (r->later) {
 		r->later = false;
 		return TN_RECOVER_LATER;
@@ -255,9 +272,10 @@ static int recover_pages_phase(struct tn_recover *r, unsigned budget)
 
 int tn_recover_step(struct tn_recover *r, unsigned budget)
 {
+	r->used = 0;
 	switch (r->phase) {
 	case PHASE_LANES:
-		return recover_lanes(r);
+		return recover_lanes(r, budget);
 	case PHASE_PAGES:
 		return recover_pages_phase(r, budget);
 	case PHASE_NUMBERS:

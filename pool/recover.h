@@ -15,7 +15,10 @@ struct tn_recover {
 	uint32_t client;      /* id of the dead */
 	unsigned phase;
 	uint64_t at;          /* lane, or area, where the next slice goes on */
+	uint64_t page;        /* ... and page */
+	bool kept;            /* in that area something was left */
 	bool later;           /* something was left for another pass */
+	uint64_t used;        /* of the slice's budget */
 	const char *what;     /* on -EUCLEAN: what cannot be so, for the log */
 	uint64_t where;       /* ... and of which lane, area or page */
 	uint64_t freed_objects, freed_bytes; /* so far */
