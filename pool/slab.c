@@ -93,9 +93,8 @@ static tn_a16 *slot_tag(const struct tn_pool *pool, uint64_t page,
 static bool fits(const struct tn_pool *pool, uint64_t page,
 		 const struct tn_shape *s)
 {
-	uint64_t n = 1ULL << s->order;
-
-	return page % n == 0 && page + n <= pool->geo.n_pages;
+	return page % (1ULL << s->order) == 0 &&
+	       page + (1ULL << s->order) <= pool->geo.n_pages;
 }
 
 static bool lease(struct tn_pool *pool, const struct tn_lane_ref *l,
@@ -155,10 +154,10 @@ static unsigned count_free(struct tn_pool *pool, uint64_t page,
 
 /* Ends a slab that we have leased, and that is empty. */
 static int end_leased(struct tn_pool *pool, const struct tn_lane_ref *l,
-		      uint64_t page, const struct tn_shape *s)
+		      uint64_t page, uint64_t n)
 {
 	tn_hint_clear(pool, page);
-	return tn_run_drop(pool, l, TN_OP_SLAB, page, 1ULL << s->order);
+	return tn_run_drop(pool, l, TN_OP_SLAB, page, n);
 }
 
 /* The count says that a slab is empty: look, and end it if it is. */
@@ -172,7 +171,7 @@ static int end_if_empty(struct tn_pool *pool, const struct tn_lane_ref *l,
 		count = TN_SLAB_FREE(w);
 		f = count < s->slots ? count : count_free(pool, page, s);
 		if (f == s->slots)
-			return end_leased(pool, l, page, s);
+			return end_leased(pool, l, page, 1ULL << s->order);
 		/* a recovery had counted too many (I1) */
 		too_many = count > f ? count - f : 0;
 		/* once more if the last slot came back during the lease */
@@ -483,12 +482,10 @@ int tn_slab_sweep(struct tn_pool *pool, const struct tn_lane_ref *l,
 	unsigned f = 0;
 	uint64_t leased;
 
-	if (!s)
-		return -EUCLEAN;
 	/* it was touched as the start of something else, gone by now */
-	if (page & ((1ULL << s->order) - 1))
+	if (s && page & ((1ULL << s->order) - 1))
 		return 0;
-	if (!fits(pool, page, s))
+	if (!s || !fits(pool, page, s))
 		return -EUCLEAN;
 	if (!lease_for_sweep(pool, l, page, class, dead, &leased))
 		return 1;
@@ -496,7 +493,7 @@ int tn_slab_sweep(struct tn_pool *pool, const struct tn_lane_ref *l,
 		f += sweep_slot(pool, l, page, i, s, dead, ret_freed);
 	TN_CRASH("slab.swept");
 	if (f == s->slots)
-		return end_leased(pool, l, page, s);
+		return end_leased(pool, l, page, 1ULL << s->order);
 	if (open_counted(pool, page, class, s, leased, f) >= s->slots)
 		return end_if_empty(pool, l, page, class, s);
 	return 0;

@@ -102,7 +102,7 @@ static unsigned clients(void)
 	return info.n_clients;
 }
 
-static void a_death_at_any_system_call_of_a_life_leaves_nothing(void **state)
+static void a_death_at_any_system_call_leaves_nothing(void **state)
 {
 	unsigned stops = 0;
 	int before;
@@ -122,7 +122,7 @@ static void a_death_at_any_system_call_of_a_life_leaves_nothing(void **state)
 	}
 	usleep(100000);
 	assert_int_equal(tn_test_fd_count(daemon_.pid), before);
-	printf("# attach, close: killed at %u stops at system calls, leaked 0\n",
+	printf("# attach, close: killed at %u system call stops, leaked 0\n",
 	       stops);
 	assert_true(stops > 50);
 }
@@ -131,7 +131,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
-			a_death_at_any_system_call_of_a_life_leaves_nothing,
+			a_death_at_any_system_call_leaves_nothing,
 			start, stop),
 	};
 
