@@ -240,8 +240,10 @@ static int recover_lanes(struct tn_recover *r, unsigned budget)
 
 	for (; r->at < 2 * TN_N_LANES; r->at++) {
 		lane = r->at % TN_N_LANES;
-		if (lane >= n)
+		if (lane >= n) {
+			r->at |= TN_N_LANES - 1; /* the next pass */
 			continue;
+		}
 		if (r->used >= budget)
 			return 1;
 		op = tn64_load_relaxed(&dead_lane(r, lane).rec->op);
