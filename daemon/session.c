@@ -14,16 +14,12 @@
  *	                       (an OPEN or DETACHED one with nothing attached is
  *	                        freed at its hang-up)
  *
- * A hang-up is: the other side closed or sent an empty packet; a header that
- * cannot be read; descriptors, which no request brings; no HELLO in time, or
- * something else first; an error of the socket. Except for the first, the log
- * tells. Whatever else is wrong with a request is answered, and we go on.
- *
- * A hang-up says nothing about what the process still has mapped: it may have
- * closed all descriptors, or exec'd. So its attachments stay until the kernel
- * says that it is dead (its pidfd becomes readable) or that its live file is
- * mapped no more (live.c), or it LEAVEs them. The live file is asked at the
- * hang-up; then ever more rarely, since exec may come later, and one who reads
+ * What a hang-up is, and how requests are served, tells connection.c. It says
+ * nothing about what the process still has mapped: it may have closed all
+ * descriptors, or exec'd. So its attachments stay until the kernel says that
+ * it is dead (its pidfd becomes readable) or that its live file is mapped no
+ * more (live.c), or it LEAVEs them. The live file is asked at the hang-up;
+ * then ever more rarely, since exec may come later, and one who reads
  * /proc/PID/maps can keep what is unmapped there for a moment; and when
  * somebody asks who is attached. Only what the process cannot know of, since
  * the reply that would tell it was never sent, is ended at once.
@@ -31,15 +27,10 @@
  * In OPEN and DETACHED another connection of the process may take everything
  * over (rejoin.c), and this struct is freed.
  *
- *   I1  one request at a time: while a reply waits for room in the socket, or
- *       a LEAVE for recovery, nothing is read. So at most one reply is held
- *       for a client, however many requests it sends ahead
- *   I2  one request a turn of the loop: nobody is served twice before
- *       everybody was served once
- *   I3  .fd >= 0 in NEW and OPEN, -1 in DETACHED and DEAD
- *   I4  the peer's uid and groups are those at connect, for ever
- *   I5  whoever frees the session returns to the loop without touching it
- *   I6  .timer is: in NEW, until HELLO must have come; in OPEN with .leaving,
+ *   I1  .fd >= 0 in NEW and OPEN, -1 in DETACHED and DEAD
+ *   I2  the peer's uid and groups are those at connect, for ever
+ *   I3  whoever frees the session returns to the loop without touching it
+ *   I4  .timer is: in NEW, until HELLO must have come; in OPEN with .leaving,
  *       until the reply must be sent; in DETACHED, until the next probe
  */
 #include "daemon/session.h"
@@ -49,19 +40,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/socket.h>
 
-#include "base/assert.h"
 #include "base/cleanup.h"
-#include "daemon/handlers.h"
+#include "daemon/connection.h"
 #include "daemon/live.h"
 
 #define HELLO_SECONDS 5 /* long for any program, short for a held descriptor */
 #define LEAVE_SECONDS 1 /* a fifth of what a client waits for a reply */
 #define PROBE_SECONDS 1 /* the first time; then twice as long ... */
 #define PROBE_DOUBLINGS 6 /* ... up to about a minute */
-
-enum { HANG_UP = 1 }; /* outcome: it is decided and, if need be, logged */
 
 struct log_about session_about(const struct session *session)
 {
@@ -72,46 +59,17 @@ struct log_about session_about(const struct session *session)
 	};
 }
 
-#define complain(session, ...) \
-	do { \
-		struct log_about about_ = session_about(session); \
-		log_peer(&about_, __VA_ARGS__); \
-	} while (0)
-
-static void free_event(struct event **event)
-{
-	if (*event)
-		event_free(*event);
-	*event = NULL;
-}
-
-/* The connection goes, the rest stays. */
-static void close_connection(struct session *s)
-{
-	free_event(&s->readable);
-	free_event(&s->writable);
-	if (s->timer)
-		evtimer_del(s->timer);
-	if (s->unsent)
-		tn_packet_close(s->unsent);
-	tn_freep(&s->unsent);
-	if (s->fd < 0)
-		return;
-	tn_closep(&s->fd);
-	quota_refund(&s->charge);
-	s->server->n_sessions--;
-	server_changed(s->server);
-}
-
 void session_free(struct session *s)
 {
 	if (!s)
 		return;
 	tn_list_for_each(link, &s->attachments)
 		attachment_free(tn_list_entry(link, struct attachment, link));
-	close_connection(s);
-	free_event(&s->death);
-	free_event(&s->timer);
+	connection_close(s);
+	if (s->death)
+		event_free(s->death);
+	if (s->timer)
+		event_free(s->timer);
 	backing_fini(&s->live);
 	peer_fini(&s->peer);
 	tn_list_remove(&s->link);
@@ -137,7 +95,7 @@ static void end_all(struct session *s)
 	s->state = SESSION_DEAD;
 	s->fresh = NULL;
 	s->leaving = 0;
-	close_connection(s);
+	connection_close(s);
 	tn_list_for_each(link, &s->attachments)
 		attachment_end(tn_list_entry(link, struct attachment, link),
 			       s->server->reaper);
@@ -164,9 +122,9 @@ static void probe_now_and_then(struct session *s)
 		s->probes++;
 }
 
-static void hang_up(struct session *s)
+void session_hang_up(struct session *s)
 {
-	close_connection(s);
+	connection_close(s);
 	if (s->fresh)
 		attachment_end(s->fresh, s->server->reaper);
 	s->fresh = NULL;
@@ -177,148 +135,17 @@ static void hang_up(struct session *s)
 	free_if_idle(s);
 }
 
-/* I1 */
-static void update_reading(struct session *s)
-{
-	if (s->unsent || s->leaving)
-		event_del(s->readable);
-	else
-		event_add(s->readable, NULL);
-}
-
-/* Returns 0 (it is on its way, or held until there is room) or -errno. Takes
- * over the descriptors. */
-static int send_reply(struct session *s, struct tn_packet *reply)
-{
-	int r = tn_packet_send(s->fd, reply->data, reply->bytes, reply->fds,
-			       reply->n_fds);
-
-	if (r == -EAGAIN) {
-		s->unsent = malloc(sizeof(*s->unsent));
-		if (s->unsent) {
-			*s->unsent = *reply;
-			event_add(s->writable, NULL);
-			return 0;
-		}
-		r = -ENOMEM;
-	}
-	if (r == 0) {
-		s->fds_unread = s->fds_unread || reply->n_fds;
-		s->fresh = NULL;
-	}
-	tn_packet_close(reply);
-	return r;
-}
-
-static int answer(struct session *s, uint16_t op, uint32_t id, int status)
-{
-	struct tn_packet reply;
-
-	handlers_reply(&reply, op, id, status);
-	return send_reply(s, &reply);
-}
-
 static void reply_to_leave(struct session *s)
 {
-	int r;
-
 	s->leaving = 0;
 	evtimer_del(s->timer);
-	r = answer(s, TN_MSG_LEAVE, s->leave_id, 0);
-	if (r < 0)
-		hang_up(s);
-	else
-		update_reading(s);
+	connection_answer(s, TN_MSG_LEAVE, s->leave_id, 0);
 }
 
-static int call_handler(struct session *s, const struct tn_packet *packet,
-			const struct tn_msg *msg)
+void session_opened(struct session *s)
 {
-	struct tn_packet reply;
-	int called = handlers_call(s, packet, &reply), r;
-
-	if (called == HANDLER_LATER)
-		return 0;
-	if (called < 0) {
-		complain(s, "request %u: %s", (unsigned)msg->op,
-			 strerror(-called));
-		return answer(s, msg->op, msg->id, called);
-	}
-	r = send_reply(s, &reply);
-	if (r < 0)
-		return r;
-	if (called == HANDLER_CLOSE) {
-		complain(s, "hung up: versions have nothing in common");
-		return HANG_UP;
-	}
-	if (msg->op == TN_MSG_HELLO) {
-		s->state = SESSION_OPEN;
-		evtimer_del(s->timer);
-	}
-	return 0;
-}
-
-static int serve(struct session *s, const struct tn_packet *packet)
-{
-	struct tn_msg msg;
-	int wrong = tn_wire_check_request(packet->data, packet->bytes), r;
-
-	if (packet->fds_cut) {
-		complain(s, "hung up: it sent descriptors");
-		return HANG_UP;
-	}
-	if (wrong == -EBADMSG) {
-		complain(s, "hung up: %zu bytes that are no message",
-			 packet->bytes);
-		return HANG_UP;
-	}
-	memcpy(&msg, packet->data, sizeof(msg));
-	if (!wrong && (packet->cut ||
-		       (msg.op == TN_MSG_HELLO) != (s->state == SESSION_NEW)))
-		wrong = -EPROTO;
-	if (!wrong)
-		return call_handler(s, packet, &msg);
-	r = answer(s, msg.op, msg.id, wrong);
-	if (r < 0 || s->state != SESSION_NEW)
-		return r;
-	complain(s, "hung up: no HELLO, but request %u", (unsigned)msg.op);
-	return HANG_UP;
-}
-
-static void on_readable(evutil_socket_t fd, short what, void *arg)
-{
-	struct session *s = arg;
-	struct tn_packet packet;
-	int r = tn_packet_recv(s->fd, &packet, 0);
-
-	(void)fd;
-	(void)what;
-	if (r == -EAGAIN)
-		return;
-	if (r == 0)
-		r = HANG_UP; /* the end, or an empty packet */
-	else if (r > 0)
-		r = serve(s, &packet);
-	if (r < 0)
-		complain(s, "hung up: %s", strerror(-r));
-	if (r)
-		hang_up(s);
-	else
-		update_reading(s);
-}
-
-static void on_writable(evutil_socket_t fd, short what, void *arg)
-{
-	struct session *s = arg;
-	tn_cleanup(tn_freep) struct tn_packet *reply = tn_steal_ptr(s->unsent);
-	int r = send_reply(s, reply);
-
-	(void)fd;
-	(void)what;
-	if (r < 0)
-		hang_up(s);
-	else
-		update_reading(s);
+	s->state = SESSION_OPEN;
+	evtimer_del(s->timer);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -330,8 +157,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	if (s->state == SESSION_DETACHED) {
 		probe_now_and_then(s);
 	} else if (s->state == SESSION_NEW) {
-		complain(s, "hung up: no HELLO in %d s", HELLO_SECONDS);
-		hang_up(s);
+		session_complain(s, "hung up: no HELLO in %d s", HELLO_SECONDS);
+		session_hang_up(s);
 	} else if (s->leaving) {
 		reply_to_leave(s); /* recovery goes on all the same */
 	}
@@ -419,54 +246,32 @@ void session_leave(struct session *s, struct attachment *a, uint32_t id)
 	attachment_end(a, s->server->reaper);
 }
 
-/*
- * Too many connections of this user. It hears so as the answer to its HELLO,
- * sent already or not: nothing more can be sent to us, what was is read, and
- * so the answer is not lost in a reset.
- */
-static void refuse(struct session *s)
-{
-	struct tn_packet packet, reply;
-	struct tn_msg msg = { .id = 0 };
-
-	shutdown(s->fd, SHUT_RD);
-	if (tn_packet_recv(s->fd, &packet, 0) > 0 &&
-	    tn_wire_check_request(packet.data, packet.bytes) == 0)
-		memcpy(&msg, packet.data, sizeof(msg));
-	handlers_reply(&reply, TN_MSG_HELLO, msg.id, -EDQUOT);
-	tn_packet_send(s->fd, reply.data, reply.bytes, NULL, 0);
-	complain(s, "refused: its user has too many connections");
-}
-
 static int make_events(struct session *s)
 {
 	struct event_base *base = s->server->base;
 
-	s->readable = event_new(base, s->fd, EV_READ | EV_PERSIST, on_readable,
-				s);
-	s->writable = event_new(base, s->fd, EV_WRITE, on_writable, s);
 	s->timer = evtimer_new(base, on_timer, s);
 	s->death = event_new(base, s->peer.pidfd, EV_READ, on_death, s);
-	if (!s->readable || !s->writable || !s->timer || !s->death ||
-	    event_add(s->readable, NULL) < 0 || event_add(s->death, NULL) < 0)
+	if (!s->timer || !s->death || event_add(s->death, NULL) < 0)
 		return -ENOMEM;
 	start_timer(s, HELLO_SECONDS);
-	return 0;
+	return connection_open(s);
 }
 
+/* Return: 0; 1: the connection is refused, or its maker is dead; -errno */
 static int session_init(struct session *s)
 {
 	int r = peer_init(&s->peer, s->fd, false);
 
 	if (r == PEER_GONE)
-		return HANG_UP;
+		return 1;
 	if (r < 0)
 		return r;
 	r = quota_charge(&s->server->quota, &s->charge, s->peer.uid,
 			 QUOTA_CONNECTIONS, 1, false);
 	if (r == QUOTA_EXCEEDED) {
-		refuse(s);
-		return HANG_UP;
+		connection_refuse(s);
+		return 1;
 	}
 	return r < 0 ? r : make_events(s);
 }

@@ -68,5 +68,19 @@ void session_adopt(struct session *session, struct attachment *a);
 struct attachment *session_attachment(struct session *session,
 				      uint32_t number);
 
+/** session_opened() - HELLO was answered */
+void session_opened(struct session *session);
+
+/** session_hang_up() - close the connection; frees the session if nothing is
+ *  attached */
+void session_hang_up(struct session *session);
+
 /** session_about() - for log lines */
 struct log_about session_about(const struct session *session);
+
+/** session_complain() - a log line that its process can cause at will */
+#define session_complain(session, ...) \
+	do { \
+		struct log_about about_ = session_about(session); \
+		log_peer(&about_, __VA_ARGS__); \
+	} while (0)

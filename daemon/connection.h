@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+/* A session's connection: packets in, replies out. See connection.c. */
+#include "daemon/session.h"
+
+/** connection_open() - begin to read from s->fd; 0 or -errno */
+int connection_open(struct session *s);
+
+/** connection_close() - it goes, with what was not sent; the rest stays */
+void connection_close(struct session *s);
+
+/** connection_answer() - the reply that was due later, without a body; then
+ *  the next request. If it cannot be sent, hang up: @s may be gone. */
+void connection_answer(struct session *s, uint16_t op, uint32_t id,
+		       int status);
+
+/** connection_refuse() - too many connections of this user: tell it so */
+void connection_refuse(struct session *s);
