@@ -26,16 +26,6 @@ static void *null_errno(int r)
 
 /* Allocation */
 
-static inline void *pop(struct tarn_lane *lane, struct tn_mag *m)
-{
-	struct tn_slot *s = m->top - 1;
-	void *p = s->p;
-
-	m->top = s;
-	tn16_store_relaxed(s->tag, lane->held);
-	return p;
-}
-
 static noinline void *alloc_slow(struct tarn_pool *pool, unsigned class)
 {
 	int r = tn_client_check(pool, TARN_PRODUCER);
@@ -47,11 +37,11 @@ static noinline void *alloc_slow(struct tarn_pool *pool, unsigned class)
 	lane = tn_lane_slow(pool);
 	if (!lane)
 		return NULL;
-	m = &lane->mags[class];
-	r = m->top == m->base ? tn_mag_fill(lane, class) : 0;
+	m = &lane->rack.mags[class];
+	r = m->top == m->base ? tn_rack_fill(&lane->rack, class) : 0;
 	if (r < 0)
 		return null_errno(r);
-	return pop(lane, m);
+	return tn_rack_pop(&lane->rack, m);
 }
 
 static inline void *alloc_class(struct tarn_pool *pool, unsigned class)
@@ -61,16 +51,17 @@ static inline void *alloc_class(struct tarn_pool *pool, unsigned class)
 
 	if (tn_unlikely(tn_thread.key != pool->key))
 		return alloc_slow(pool, class);
-	m = &lane->mags[class];
+	m = &lane->rack.mags[class];
 	if (tn_unlikely(m->top == m->base))
 		return alloc_slow(pool, class);
-	return pop(lane, m);
+	return tn_rack_pop(&lane->rack, m);
 }
 
 /* Whole pages: too large for slabs, or a pool that has none. */
 static noinline void *alloc_run(struct tarn_pool *pool, uint64_t pages,
 				unsigned policy)
 {
+	struct tn_rack *rack;
 	struct tarn_lane *lane;
 	uint64_t page;
 	int r;
@@ -83,10 +74,11 @@ static noinline void *alloc_run(struct tarn_pool *pool, uint64_t pages,
 	lane = tn_lane_slow(pool);
 	if (!lane)
 		return NULL;
-	r = tn_run_alloc(&pool->p, &lane->ref, pages, policy, &page);
+	rack = &lane->rack;
+	r = tn_run_alloc(rack->pool, &rack->ref, pages, policy, &page);
 	if (r == -ENOMEM) {
-		tn_lane_flush(lane);
-		r = tn_run_alloc(&pool->p, &lane->ref, pages, policy, &page);
+		tn_rack_flush(rack);
+		r = tn_run_alloc(rack->pool, &rack->ref, pages, policy, &page);
 	}
 	if (r < 0)
 		return null_errno(r);
@@ -161,37 +153,16 @@ static int misuse(const struct tarn_pool *pool, int r)
 }
 
 /* What kinds of object a call frees. */
-enum { ANY_CLASS = -1, RUNS_ONLY = -2 };
-
-/* A slot of this client's, KEPT: into the magazine or back to its slab. */
-static int keep_slot(struct tarn_lane *lane, unsigned class,
-		     struct tn_slot slot)
-{
-	int r = tn_mag_room(lane, class);
-
-	if (r == 0)
-		*lane->mags[class].top++ = slot;
-	else if (r == 1)
-		r = tn_slab_return(&lane->pool->p, &lane->ref, class, &slot, 1,
-				   &lane->mags[class].cursor);
-	return r;
-}
-
-/* An object that is KEPT by this client, of whatever kind. */
-static int dispose(struct tarn_lane *lane, void *p, const struct tn_object *obj)
-{
-	if (obj->pages)
-		return tn_run_drop(&lane->pool->p, &lane->ref, TN_OP_RUN,
-				   obj->page, obj->pages);
-	return keep_slot(lane, obj->class, (struct tn_slot){ p, obj->tag });
-}
+enum { ANY_CLASS = TN_ANY_CLASS, RUNS_ONLY = -2 };
 
 int tn_lane_dispose(struct tarn_lane *lane, uint64_t off)
 {
 	struct tn_object obj;
 	int r = tn_object_find(&lane->pool->p, off, &obj);
 
-	return r < 0 ? r : dispose(lane, lane->pool->p.data + off, &obj);
+	if (r < 0)
+		return r;
+	return tn_rack_dispose(&lane->rack, lane->pool->p.data + off, &obj);
 }
 
 static noinline int free_slow(struct tarn_pool *pool, void *p, int class)
@@ -211,69 +182,22 @@ static noinline int free_slow(struct tarn_pool *pool, void *p, int class)
 				: obj.pages || (int)obj.class != class))
 		r = -EINVAL;
 	if (r == 0)
-		r = tn_object_release(&pool->p, &lane->ref,
+		r = tn_object_release(&pool->p, &lane->rack.ref,
 				      tn_pool_off(&pool->p, p), &obj);
 	if (r < 0)
 		return misuse(pool, r);
-	return dispose(lane, p, &obj);
+	return tn_rack_dispose(&lane->rack, p, &obj);
 }
 
-/* The tag of a slot, from where it lies; NULL: none starts there. */
-static inline tn_a16 *tag_at(struct tarn_pool *pool, unsigned class,
-			     uint64_t off, uint64_t back)
-{
-	uint64_t slot, in_slab = (off & (TN_PAGE_BYTES - 1)) |
-				 back << TN_PAGE_SHIFT;
-
-	if (!tn_shape_slot(&pool->shapes[class], in_slab, &slot))
-		return NULL;
-	return &pool->p.tags[tn_tag_index((off >> TN_PAGE_SHIFT) - back, slot)];
-}
-
-/*
- * One comparison each: the pool is this thread's; the place is in it; in a
- * slab's page; there is room; a slot starts here; we hold it. Else the slow
- * path, which looks at all of it again and says what is wrong.
- *
- * What was popped from the magazine last still stands there, just above its
- * top. If that is what comes back, its tag need not be computed again: the
- * same place in a slab of the same class has the same tag.
- */
+/* The usual path, if this is the pool that the thread used last; else all of
+ * it is looked at again, and said what is wrong. */
 static inline __attribute__((always_inline))
 int free_slot(struct tarn_pool *pool, void *p, int class)
 {
-	struct tarn_lane *lane = tn_thread.lane;
-	uint64_t off = tn_pool_off(&pool->p, p), word;
-	struct tn_slot *top;
-	struct tn_mag *m;
-	tn_a16 *tag;
-
-	if (tn_unlikely(tn_thread.key != pool->key ||
-			off >= pool->p.geo.data_bytes))
-		return free_slow(pool, p, class);
-	word = tn64_load_relaxed(&pool->p.pages[off >> TN_PAGE_SHIFT].word);
-	if (tn_unlikely(TN_PAGE_KIND(word) != TN_PAGE_SLAB ||
-			TN_PAGE_CLASS(word) >= TN_N_CLASSES ||
-			(class != ANY_CLASS &&
-			 class != (int)TN_PAGE_CLASS(word))))
-		return free_slow(pool, p, class);
-	m = &lane->mags[TN_PAGE_CLASS(word)];
-	top = m->top;
-	if (tn_unlikely(top == m->limit))
-		return free_slow(pool, p, class);
-	tag = top->tag;
-	if (top->p != p)
-		tag = tag_at(pool, TN_PAGE_CLASS(word), off,
-			     TN_PAGE_BACK(word));
-	/* HELD by us, or GIVEN to us: nobody else changes either */
-	/* HB< tag.hand */
-	if (tn_unlikely(!tag || (tn16_load_acquire(tag) & ~TN_TAG_GIVEN) !=
-				lane->held))
-		return free_slow(pool, p, class);
-	tn16_store_relaxed(tag, lane->kept);
-	*top = (struct tn_slot){ p, tag };
-	m->top = top + 1;
-	return 0;
+	if (tn_likely(tn_thread.key == pool->key) &&
+	    tn_likely(tn_rack_push(&tn_thread.lane->rack, &pool->p, p, class)))
+		return 0;
+	return free_slow(pool, p, class);
 }
 
 TARN_API int tarn_free(struct tarn_pool *pool, void *p)

@@ -19,7 +19,7 @@ static int enter(struct tarn_pool *pool, tarn_ref ref, enum tarn_role role,
 		      pool->p.role <= (uint32_t)role &&
 		      !tn64_load_relaxed(&pool->p.header->poison) &&
 		      tn_ref_ok(&pool->p, ref))) {
-		*ret = &lane->ref;
+		*ret = &lane->rack.ref;
 		return 0;
 	}
 
@@ -31,7 +31,7 @@ static int enter(struct tarn_pool *pool, tarn_ref ref, enum tarn_role role,
 	lane = tn_lane_slow(pool);
 	if (!lane)
 		return -errno;
-	*ret = &lane->ref;
+	*ret = &lane->rack.ref;
 	return 0;
 }
 

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -27,120 +26,18 @@ static pthread_key_t exit_key;
 static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
 static int exit_error;
 
-/* Magazines */
-
-static void mag_prepare(struct tarn_lane *lane, unsigned class)
-{
-	uint64_t bytes = tn_cache_shape(&lane->pool->p, class)->bytes;
-	uint64_t room = lane->pool->p.geo.data_bytes / 2048;
-	struct tn_mag *m = &lane->mags[class];
-	uint64_t cap, least;
-
-	/* At most 64 KiB a class, in small pools less: what a thread keeps to
-	 * itself is missed there. A few slots at least, unless they are large
-	 * against the pool. */
-	cap = tn_min64(room, 65536) / bytes;
-	least = bytes <= room ? 4 : 1;
-	cap = tn_min64(tn_max64(cap, least), TN_MAG_SLOTS);
-	if (lane->pool->p.role != TN_PRODUCER)
-		cap = 0; /* it never allocates: what it frees goes back */
-	m->base = lane->slots[class];
-	m->top = m->base;
-	m->limit = m->base + cap;
-	m->batch = 4;
-}
-
-static int mag_ready(struct tarn_lane *lane, unsigned class)
-{
-	if (lane->mags[class].base)
-		return 0;
-	if (!tn_cache_shape(&lane->pool->p, class))
-		return -EINVAL;
-	mag_prepare(lane, class);
-	return 0;
-}
-
-int tn_mag_fill(struct tarn_lane *lane, unsigned class)
-{
-	struct tn_mag *m = &lane->mags[class];
-	uint32_t half, want;
-	unsigned got;
-	int r;
-
-	r = mag_ready(lane, class);
-	if (r < 0)
-		return r;
-	/* more each time, as the class turns out to be in use */
-	half = (uint32_t)(m->limit - m->base + 1) / 2;
-	want = m->batch < half ? m->batch : half;
-	m->batch = want * 2;
-	got = tn_slab_claim(&lane->pool->p, &lane->ref, class, &m->cursor,
-			    m->base, want);
-	if (!got) {
-		/* others may want what we keep in other classes; so may we */
-		tn_lane_flush(lane);
-		got = tn_slab_claim(&lane->pool->p, &lane->ref, class,
-				    &m->cursor, m->base, 1);
-	}
-	m->top = m->base + got;
-	return got ? 0 : -ENOMEM;
-}
-
-static int mag_return(struct tarn_lane *lane, unsigned class, unsigned n)
-{
-	struct tn_mag *m = &lane->mags[class];
-	unsigned have = (unsigned)(m->top - m->base);
-	int r;
-
-	r = tn_slab_return(&lane->pool->p, &lane->ref, class, m->base, n,
-			   &m->cursor);
-	memmove(m->base, m->base + n, (have - n) * sizeof(*m->base));
-	m->top -= n;
-	return r;
-}
-
-int tn_mag_room(struct tarn_lane *lane, unsigned class)
-{
-	struct tn_mag *m = &lane->mags[class];
-	int r;
-
-	r = mag_ready(lane, class);
-	if (r < 0)
-		return r;
-	if (m->limit == m->base)
-		return 1;
-	if (m->top < m->limit)
-		return 0;
-	return mag_return(lane, class,
-			  (unsigned)(m->limit - m->base + 1) / 2);
-}
-
-void tn_lane_flush(struct tarn_lane *lane)
-{
-	for (unsigned c = 0; c < TN_N_CLASSES; c++) {
-		struct tn_mag *m = &lane->mags[c];
-
-		if (m->top != m->base)
-			mag_return(lane, c, (unsigned)(m->top - m->base));
-		if (!m->cursor.page_plus_1)
-			continue;
-		tn_slab_retire(&lane->pool->p, &lane->ref, c, &m->cursor);
-		m->cursor = (struct tn_slab_cursor){ 0 };
-	}
-}
-
 /* Lanes */
 
 static void lane_stop(struct tarn_lane *lane)
 {
 	if (!lane->started)
 		return;
-	tn_lane_flush(lane);
-	tn_lane_end(&lane->pool->p, &lane->ref);
+	tn_rack_flush(&lane->rack);
+	tn_lane_end(&lane->pool->p, &lane->rack.ref);
 	lane->started = 0;
 	lane->key = 0;
 	/* HB> lane.rest: the private half is at rest */
-	tn64_store_release(&lane->ref.rec->state, 0);
+	tn64_store_release(&lane->rack.ref.rec->state, 0);
 }
 
 static struct tarn_lane *lane_map(void)
@@ -195,11 +92,12 @@ static struct tarn_lane *lane_start(struct tarn_pool *pool)
 	}
 	pool->lanes[ref.index] = lane;
 	tn_lane_start(&pool->p, &ref);
-	lane->ref = ref;
+	lane->rack.ref = ref;
 	lane->pool = pool;
 	lane->key = pool->key;
-	lane->held = (uint16_t)(TN_TAG_HELD | pool->client);
-	lane->kept = (uint16_t)(TN_TAG_KEPT | pool->client);
+	lane->rack.pool = &pool->p;
+	lane->rack.held = (uint16_t)(TN_TAG_HELD | pool->client);
+	lane->rack.kept = (uint16_t)(TN_TAG_KEPT | pool->client);
 	lane->started = 1;
 	return lane;
 }
@@ -263,6 +161,14 @@ static void forget_lane(struct tn_thread_lanes *all,
 			all->at[i] = all->at[--all->n];
 }
 
+static bool lane_worn(const struct tarn_lane *lane)
+{
+	const struct tn_lane *rec = lane->rack.ref.rec;
+
+	return tn_lane_worn(TN_PROGRESS_STEP(
+			tn64_load_relaxed(&rec->progress)));
+}
+
 struct tarn_lane *tn_lane_slow(struct tarn_pool *pool)
 {
 	struct tn_thread_lanes *all = tn_thread.all;
@@ -277,8 +183,7 @@ struct tarn_lane *tn_lane_slow(struct tarn_pool *pool)
 	for (unsigned i = 0; all && i < all->n; i++)
 		if (all->at[i].key == pool->key)
 			lane = all->at[i].lane;
-	if (lane && tn_lane_worn(TN_PROGRESS_STEP(
-			    tn64_load_relaxed(&lane->ref.rec->progress)))) {
+	if (lane && lane_worn(lane)) {
 		lane_stop(lane);
 		forget_lane(all, lane);
 		lane = NULL;

@@ -108,11 +108,11 @@ TARN_API int tarn_trim(struct tarn_pool *pool, uint64_t *ret_bytes)
 	lane = tn_lane_slow(pool);
 	if (!lane)
 		return -errno;
-	tn_lane_flush(lane);
+	tn_rack_flush(&lane->rack);
 	fd = tn_client_fd(&pool->data_file, &before);
 	if (fd < 0)
 		return -EBADF;
-	r = trim_all(pool, &lane->ref, fd);
+	r = trim_all(pool, &lane->rack.ref, fd);
 	tn_client_fd(&pool->data_file, &after);
 	if (ret_bytes)
 		*ret_bytes = before > after ? before - after : 0;

@@ -19,7 +19,7 @@
  * slots of this one slab, and they take another. A slot goes 0 -> KEPT by
  * the claim, KEPT -> HELD by an allocation, HELD -> KEPT by a free, KEPT -> 0
  * when it is returned; the middle two happen in the client alone
- * (client/magazine.h) and touch nothing but the tag.
+ * (pool/magazine.h) and touch nothing but the tag.
  *
  * The free count is in the top of the slab word, so that a return, by
  * anybody, leased or not, is tag = 0 and then one addition.

@@ -39,7 +39,7 @@ static void with_magazine(struct tn_world *w, const struct tn_deed *op)
 }
 
 static struct tn_mag *magazine(const struct tn_deed *op)
-{ return &tn_thread.lane->mags[tn_class_of(op->pages)]; }
+{ return &tn_thread.lane->rack.mags[tn_class_of(op->pages)]; }
 
 /* ... and no slot in its magazine. */
 static void with_empty_magazine(struct tn_world *w, const struct tn_deed *op)
@@ -137,7 +137,7 @@ static void act_flush(struct tn_world *w, const struct tn_deed *op)
 {
 	(void)w;
 	(void)op;
-	tn_lane_flush(tn_thread.lane);
+	tn_rack_flush(&tn_thread.lane->rack);
 }
 
 static void act_cache_alloc(struct tn_world *w, const struct tn_deed *op)

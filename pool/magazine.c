@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Filling magazines and emptying them.
+ *
+ *   base          top           limit
+ *    | old ... young |   room     |
+ *
+ * A slot in [base, top) is KEPT by the client and in no other magazine. A fill
+ * claims into an empty magazine, the first few slots and more each time; a
+ * full magazine gives its older half back, so that neither alternates with
+ * the other.
+ *
+ * Who writes: the lane's thread alone. Crash windows: none of its own; slots
+ * are KEPT from the claim on, until they are returned (pool/slab.c).
+ *
+ * What it does not do: move slots from one thread's magazine to another's
+ * but by way of the slab.
+ */
+#include "pool/magazine.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "pool/cache.h"
+#include "pool/run.h"
+
+static void mag_prepare(struct tn_rack *rack, unsigned class)
+{
+	uint64_t bytes = tn_cache_shape(rack->pool, class)->bytes;
+	uint64_t room = rack->pool->geo.data_bytes / 2048;
+	struct tn_mag *m = &rack->mags[class];
+	uint64_t cap, least;
+
+	/* At most 64 KiB a class, in small pools less: what a thread keeps to
+	 * itself is missed there. A few slots at least, unless they are large
+	 * against the pool. */
+	cap = tn_min64(room, 65536) / bytes;
+	least = bytes <= room ? 4 : 1;
+	cap = tn_min64(tn_max64(cap, least), TN_MAG_SLOTS);
+	if (rack->pool->role != TN_PRODUCER)
+		cap = 0; /* it never allocates: what it frees goes back */
+	m->base = rack->slots[class];
+	m->top = m->base;
+	m->limit = m->base + cap;
+	m->batch = 4;
+}
+
+static int mag_ready(struct tn_rack *rack, unsigned class)
+{
+	if (rack->mags[class].base)
+		return 0;
+	if (!tn_cache_shape(rack->pool, class))
+		return -EINVAL;
+	mag_prepare(rack, class);
+	return 0;
+}
+
+int tn_rack_fill(struct tn_rack *rack, unsigned class)
+{
+	struct tn_mag *m = &rack->mags[class];
+	uint32_t half, want;
+	unsigned got;
+	int r;
+
+	r = mag_ready(rack, class);
+	if (r < 0)
+		return r;
+	/* more each time, as the class turns out to be in use */
+	half = (uint32_t)(m->limit - m->base + 1) / 2;
+	want = m->batch < half ? m->batch : half;
+	m->batch = want * 2;
+	got = tn_slab_claim(rack->pool, &rack->ref, class, &m->cursor,
+			    m->base, want);
+	if (!got) {
+		/* others may want what we keep in other classes; so may we */
+		tn_rack_flush(rack);
+		got = tn_slab_claim(rack->pool, &rack->ref, class,
+				    &m->cursor, m->base, 1);
+	}
+	m->top = m->base + got;
+	return got ? 0 : -ENOMEM;
+}
+
+static int mag_return(struct tn_rack *rack, unsigned class, unsigned n)
+{
+	struct tn_mag *m = &rack->mags[class];
+	unsigned have = (unsigned)(m->top - m->base);
+	int r;
+
+	r = tn_slab_return(rack->pool, &rack->ref, class, m->base, n,
+			   &m->cursor);
+	memmove(m->base, m->base + n, (have - n) * sizeof(*m->base));
+	m->top -= n;
+	return r;
+}
+
+/* Makes room in a full magazine (or prepares it). Return: 0; 1: it keeps
+ * nothing, return the slot to its slab; -EINVAL, -EUCLEAN. */
+static int mag_room(struct tn_rack *rack, unsigned class)
+{
+	struct tn_mag *m = &rack->mags[class];
+	int r;
+
+	r = mag_ready(rack, class);
+	if (r < 0)
+		return r;
+	if (m->limit == m->base)
+		return 1;
+	if (m->top < m->limit)
+		return 0;
+	return mag_return(rack, class,
+			  (unsigned)(m->limit - m->base + 1) / 2);
+}
+
+/* A slot of this client's, KEPT: into the magazine or back to its slab. */
+static int keep_slot(struct tn_rack *rack, unsigned class,
+		     struct tn_slot slot)
+{
+	int r = mag_room(rack, class);
+
+	if (r == 0)
+		*rack->mags[class].top++ = slot;
+	else if (r == 1)
+		r = tn_slab_return(rack->pool, &rack->ref, class, &slot, 1,
+				   &rack->mags[class].cursor);
+	return r;
+}
+
+int tn_rack_dispose(struct tn_rack *rack, void *p, const struct tn_object *obj)
+{
+	if (obj->pages)
+		return tn_run_drop(rack->pool, &rack->ref, TN_OP_RUN,
+				   obj->page, obj->pages);
+	return keep_slot(rack, obj->class, (struct tn_slot){ p, obj->tag });
+}
+
+void tn_rack_flush(struct tn_rack *rack)
+{
+	for (unsigned c = 0; c < TN_N_CLASSES; c++) {
+		struct tn_mag *m = &rack->mags[c];
+
+		if (m->top != m->base)
+			mag_return(rack, c, (unsigned)(m->top - m->base));
+		if (!m->cursor.page_plus_1)
+			continue;
+		tn_slab_retire(rack->pool, &rack->ref, c, &m->cursor);
+		m->cursor = (struct tn_slab_cursor){ 0 };
+	}
+}
