@@ -63,10 +63,8 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "pool/cache.h"
-#include "pool/hold.h"
+#include "pool/lease.h"
 #include "pool/run.h"
-#include "pool/share.h"
 #include "pool/slabhint.h"
 
 /* Four tags at a look. */
@@ -83,15 +81,10 @@ static uint64_t look(const tn_a16 *tags)
 static bool any_free(uint64_t four)
 { return (four - 0x0001000100010001) & ~four & 0x8000800080008000; }
 
-static tn_a16 *slot_tag(const struct tn_pool *pool, uint64_t page,
-			uint64_t slot)
-{ return &pool->tags[tn_tag_index(page, slot)]; }
-
 /* The lease */
 
-/* Can a slab be there? What tells of one is a word that others can write. */
-static bool fits(const struct tn_pool *pool, uint64_t page,
-		 const struct tn_shape *s)
+bool tn_slab_fits(const struct tn_pool *pool, uint64_t page,
+		  const struct tn_shape *s)
 {
 	return page % (1ULL << s->order) == 0 &&
 	       page + (1ULL << s->order) <= pool->geo.n_pages;
@@ -105,7 +98,7 @@ static bool lease(struct tn_pool *pool, const struct tn_lane_ref *l,
 	uint64_t w = tn64_load_relaxed(word), leased;
 
 	if (TN_SLAB_STATE(w) != TN_SLAB_OPEN || TN_SLAB_CLASS(w) != class ||
-	    !TN_SLAB_FREE(w) || !fits(pool, page, s))
+	    !TN_SLAB_FREE(w) || !tn_slab_fits(pool, page, s))
 		return false;
 	tn_touch(pool, l->client, page);
 	leased = TN_SLAB_WORD(TN_SLAB_LEASED, class, l->client, l->index,
@@ -118,9 +111,7 @@ static bool lease(struct tn_pool *pool, const struct tn_lane_ref *l,
 	return true;
 }
 
-/* Ends a lease, with @taken slots fewer free and @extra more. Return: the
- * count then. */
-static unsigned unlease(struct tn_pool *pool, uint64_t page, unsigned class,
+unsigned tn_lease_end(struct tn_pool *pool, uint64_t page, unsigned class,
 			unsigned taken, unsigned extra)
 {
 	tn_a64 *word = &pool->pages[page].slab;
@@ -148,21 +139,20 @@ static unsigned count_free(struct tn_pool *pool, uint64_t page,
 
 	for (unsigned i = 0; i < s->slots; i++)
 		/* HB< tag.free */
-		f += !tn16_load_acquire(slot_tag(pool, page, i));
+		f += !tn16_load_acquire(tn_slab_tag(pool, page, i));
 	return f;
 }
 
-/* Ends a slab that we have leased, and that is empty. */
-static int end_leased(struct tn_pool *pool, const struct tn_lane_ref *l,
+int tn_lease_end_slab(struct tn_pool *pool, const struct tn_lane_ref *l,
 		      uint64_t page, uint64_t n)
 {
 	tn_hint_clear(pool, page);
 	return tn_run_drop(pool, l, TN_OP_SLAB, page, n);
 }
 
-/* The count says that a slab is empty: look, and end it if it is. */
-static int end_if_empty(struct tn_pool *pool, const struct tn_lane_ref *l,
-			uint64_t page, unsigned class, const struct tn_shape *s)
+int tn_slab_end_if_empty(struct tn_pool *pool, const struct tn_lane_ref *l,
+			 uint64_t page, unsigned class,
+			 const struct tn_shape *s)
 {
 	unsigned count, f, too_many;
 	uint64_t w;
@@ -171,11 +161,12 @@ static int end_if_empty(struct tn_pool *pool, const struct tn_lane_ref *l,
 		count = TN_SLAB_FREE(w);
 		f = count < s->slots ? count : count_free(pool, page, s);
 		if (f == s->slots)
-			return end_leased(pool, l, page, 1ULL << s->order);
+			return tn_lease_end_slab(pool, l, page,
+						 1ULL << s->order);
 		/* a recovery had counted too many (I1) */
 		too_many = count > f ? count - f : 0;
 		/* once more if the last slot came back during the lease */
-		if (unlease(pool, page, class, too_many, 0) < s->slots)
+		if (tn_lease_end(pool, page, class, too_many, 0) < s->slots)
 			break;
 	}
 	return 0;
@@ -217,7 +208,7 @@ static unsigned claim_slots(struct tn_pool *pool, const struct tn_lane_ref *l,
 	if (at >= s->slots)
 		at = 0;
 	for (unsigned seen = 0; seen < s->slots && got < want; seen += 4) {
-		tn_a16 *tags = slot_tag(pool, page, at);
+		tn_a16 *tags = tn_slab_tag(pool, page, at);
 		uint64_t four = look(tags);
 
 		n = s->slots - at < 4 ? s->slots - at : 4;
@@ -252,7 +243,7 @@ static unsigned claim_leased(struct tn_pool *pool, const struct tn_lane_ref *l,
 	got = claim_slots(pool, l, page, s, &cursor->slot, out, want);
 	TN_CRASH("slab.claimed");
 	/* fewer than the count says: a recovery had counted too many (I1) */
-	unlease(pool, page, class, got < want ? count : got, 0);
+	tn_lease_end(pool, page, class, got < want ? count : got, 0);
 	return got;
 }
 
@@ -347,7 +338,7 @@ int tn_slab_retire(struct tn_pool *pool, const struct tn_lane_ref *l,
 	if (TN_SLAB_STATE(w) != TN_SLAB_OPEN || TN_SLAB_CLASS(w) != class ||
 	    TN_SLAB_FREE(w) < s->slots)
 		return 0;
-	return end_if_empty(pool, l, page, class, s);
+	return tn_slab_end_if_empty(pool, l, page, class, s);
 }
 
 /* @n slots of one slab have had their tags cleared: count them. */
@@ -372,7 +363,7 @@ static int count_returned(struct tn_pool *pool, const struct tn_lane_ref *l,
 	if (!TN_SLAB_FREE(w))
 		tn_hint_set(pool, page, class);
 	if (TN_SLAB_FREE(w) + n >= s->slots && !keep)
-		return end_if_empty(pool, l, page, class, s);
+		return tn_slab_end_if_empty(pool, l, page, class, s);
 	return 0;
 }
 
@@ -402,99 +393,4 @@ int tn_slab_return(struct tn_pool *pool, const struct tn_lane_ref *l,
 	}
 	return !run ? 0 : count_returned(pool, l, page, class, s, run,
 					 keep->page_plus_1 == page + 1);
-}
-
-/* After a death */
-
-/* A lease of the dead's, or of an earlier tarnd's, is taken over. */
-static bool lease_for_sweep(struct tn_pool *pool, const struct tn_lane_ref *l,
-			    uint64_t page, unsigned class, uint32_t dead,
-			    uint64_t *ret_word)
-{
-	tn_a64 *word = &pool->pages[page].slab;
-	uint64_t w = tn64_load_relaxed(word), leased;
-
-	do {
-		/* being made or ended by a living client, or another by now */
-		if (TN_SLAB_STATE(w) == TN_SLAB_NONE ||
-		    TN_SLAB_CLASS(w) != class)
-			return false;
-		if (TN_SLAB_STATE(w) == TN_SLAB_LEASED &&
-		    TN_SLAB_CLIENT(w) != dead && TN_SLAB_CLIENT(w) != l->client)
-			return false;
-		leased = TN_SLAB_WORD(TN_SLAB_LEASED, class, l->client,
-				      l->index, TN_SLAB_FREE(w));
-		/* HB< slab.word */
-	} while (!tn64_cas_acquire(word, &w, leased));
-	*ret_word = leased;
-	return true;
-}
-
-/*
- * Counts anew: @f tags were 0 in one look, during which others may have
- * returned slots and added them. What they added is in the look, or is not:
- * so it is added, and may be counted twice. Too much is found out by the
- * next claim that goes all round (I1); too little would be lost.
- */
-static unsigned open_counted(struct tn_pool *pool, uint64_t page,
-			     unsigned class, const struct tn_shape *s,
-			     uint64_t leased, unsigned f)
-{
-	uint64_t w = tn64_load_relaxed(&pool->pages[page].slab);
-	unsigned since = TN_SLAB_FREE(w) - TN_SLAB_FREE(leased);
-	unsigned count = f + since < s->slots ? f + since : s->slots;
-
-	return unlease(pool, page, class, TN_SLAB_FREE(w), count);
-}
-
-/* One slot of a slab that we have leased. Return: is it free now? */
-static bool sweep_slot(struct tn_pool *pool, const struct tn_lane_ref *l,
-		       uint64_t page, unsigned i, const struct tn_shape *s,
-		       uint32_t dead, uint64_t *ret_freed)
-{
-	tn_a16 *tag = slot_tag(pool, page, i);
-	uint64_t off = (page << TN_PAGE_SHIFT) + (uint64_t)i * s->bytes;
-	/* HB< tag.free */
-	uint16_t t = tn16_load_acquire(tag);
-
-	if (t == TN_TAG_SHARED &&
-	    tn_share_release(pool, l, off, TN_CLIENT_SLOT(dead)) == 1) {
-		*ret_freed += 1;
-		/* HB> tag.free */
-		tn16_store_release(tag, TN_TAG_FREE);
-		return true;
-	}
-	/* a giver may be taking back what he gave to the dead */
-	while (tn_tag_orphan(t, dead, l->client)) {
-		*ret_freed += TN_TAG_FORM(t) != TN_TAG_KEPT;
-		/* HB> tag.free; HB< tag.free */
-		if (tn16_cas_acq_rel(tag, &t, TN_TAG_FREE))
-			return true;
-	}
-	return !t;
-}
-
-int tn_slab_sweep(struct tn_pool *pool, const struct tn_lane_ref *l,
-		  uint64_t page, unsigned class, uint32_t dead,
-		  uint64_t *ret_freed)
-{
-	const struct tn_shape *s = tn_cache_shape(pool, class);
-	unsigned f = 0;
-	uint64_t leased;
-
-	/* it was touched as the start of something else, gone by now */
-	if (s && page & ((1ULL << s->order) - 1))
-		return 0;
-	if (!s || !fits(pool, page, s))
-		return -EUCLEAN;
-	if (!lease_for_sweep(pool, l, page, class, dead, &leased))
-		return 1;
-	for (unsigned i = 0; i < s->slots; i++)
-		f += sweep_slot(pool, l, page, i, s, dead, ret_freed);
-	TN_CRASH("slab.swept");
-	if (f == s->slots)
-		return end_leased(pool, l, page, 1ULL << s->order);
-	if (open_counted(pool, page, class, s, leased, f) >= s->slots)
-		return end_if_empty(pool, l, page, class, s);
-	return 0;
 }

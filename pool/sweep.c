@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What tarnd does to a slab of others: free in it what a dead client held.
+ *
+ * It leases the slab, so that nobody allocates there meanwhile. Its clients
+ * go on freeing: they store their tags and add to the count, as in any lease.
+ * The rules and crash windows are those of slab.c.
+ */
+#include "pool/lease.h"
+
+#include <errno.h>
+
+#include "base/assert.h"
+#include "pool/hold.h"
+#include "pool/share.h"
+
+/* A lease of the dead's, or of an earlier tarnd's, is taken over. */
+static bool lease_for_sweep(struct tn_pool *pool, const struct tn_lane_ref *l,
+			    uint64_t page, unsigned class, uint32_t dead,
+			    uint64_t *ret_word)
+{
+	tn_a64 *word = &pool->pages[page].slab;
+	uint64_t w = tn64_load_relaxed(word), leased;
+
+	do {
+		/* being made or ended by a living client, or another by now */
+		if (TN_SLAB_STATE(w) == TN_SLAB_NONE ||
+		    TN_SLAB_CLASS(w) != class)
+			return false;
+		if (TN_SLAB_STATE(w) == TN_SLAB_LEASED &&
+		    TN_SLAB_CLIENT(w) != dead && TN_SLAB_CLIENT(w) != l->client)
+			return false;
+		leased = TN_SLAB_WORD(TN_SLAB_LEASED, class, l->client,
+				      l->index, TN_SLAB_FREE(w));
+		/* HB< slab.word */
+	} while (!tn64_cas_acquire(word, &w, leased));
+	*ret_word = leased;
+	return true;
+}
+
+/*
+ * Counts anew: @f tags were 0 in one look, during which others may have
+ * returned slots and added them. What they added is in the look, or is not:
+ * so it is added, and may be counted twice. Too much is found out by the
+ * next claim that goes all round (I1); too little would be lost.
+ */
+static unsigned open_counted(struct tn_pool *pool, uint64_t page,
+			     unsigned class, const struct tn_shape *s,
+			     uint64_t leased, unsigned f)
+{
+	uint64_t w = tn64_load_relaxed(&pool->pages[page].slab);
+	unsigned since = TN_SLAB_FREE(w) - TN_SLAB_FREE(leased);
+	unsigned count = f + since < s->slots ? f + since : s->slots;
+
+	return tn_lease_end(pool, page, class, TN_SLAB_FREE(w), count);
+}
+
+/* One slot of a slab that we have leased. Return: is it free now? */
+static bool sweep_slot(struct tn_pool *pool, const struct tn_lane_ref *l,
+		       uint64_t page, unsigned i, const struct tn_shape *s,
+		       uint32_t dead, uint64_t *ret_freed)
+{
+	tn_a16 *tag = tn_slab_tag(pool, page, i);
+	uint64_t off = (page << TN_PAGE_SHIFT) + (uint64_t)i * s->bytes;
+	/* HB< tag.free */
+	uint16_t t = tn16_load_acquire(tag);
+
+	if (t == TN_TAG_SHARED &&
+	    tn_share_release(pool, l, off, TN_CLIENT_SLOT(dead)) == 1) {
+		*ret_freed += 1;
+		/* HB> tag.free */
+		tn16_store_release(tag, TN_TAG_FREE);
+		return true;
+	}
+	/* a giver may be taking back what he gave to the dead */
+	while (tn_tag_orphan(t, dead, l->client)) {
+		*ret_freed += TN_TAG_FORM(t) != TN_TAG_KEPT;
+		/* HB> tag.free; HB< tag.free */
+		if (tn16_cas_acq_rel(tag, &t, TN_TAG_FREE))
+			return true;
+	}
+	return !t;
+}
+
+int tn_slab_sweep(struct tn_pool *pool, const struct tn_lane_ref *l,
+		  uint64_t page, unsigned class, uint32_t dead,
+		  uint64_t *ret_freed)
+{
+	const struct tn_shape *s = tn_cache_shape(pool, class);
+	unsigned f = 0;
+	uint64_t leased;
+
+	/* it was touched as the start of something else, gone by now */
+	if (s && page & ((1ULL << s->order) - 1))
+		return 0;
+	if (!s || !tn_slab_fits(pool, page, s))
+		return -EUCLEAN;
+	if (!lease_for_sweep(pool, l, page, class, dead, &leased))
+		return 1;
+	for (unsigned i = 0; i < s->slots; i++)
+		f += sweep_slot(pool, l, page, i, s, dead, ret_freed);
+	TN_CRASH("slab.swept");
+	if (f == s->slots)
+		return tn_lease_end_slab(pool, l, page, 1ULL << s->order);
+	if (open_counted(pool, page, class, s, leased, f) >= s->slots)
+		return tn_slab_end_if_empty(pool, l, page, class, s);
+	return 0;
+}
