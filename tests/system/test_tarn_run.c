@@ -196,12 +196,24 @@ static void a_tarnd_that_died_is_told_and_not_waited_for(void **state)
 	int64_t begin = tn_test_now_ms();
 
 	(void)state;
-	assert_int_equal(tool_run(RUN "sh -c 'kill -9 " TARND_PID
+	assert_int_equal(tool_run(RUN "--no-restart sh -c 'kill -9 " TARND_PID
 				  "; sleep 0.3; exec '$B/tools/tarnctl' list'"),
 			 1);
 	assert_said("tarn-run: tarnd was killed by signal 9");
 	assert_said("there is no tarnd at ");
 	assert_true(tn_test_now_ms() - begin < 4000);
+}
+
+static void a_tarnd_that_died_is_started_again(void **state)
+{
+	(void)state;
+	assert_int_equal(tool_run(RUN "sh -c 'for i in 1 2 3; do kill -9 "
+				  TARND_PID "; sleep 0.3; "
+				  "'$B/tools/tarnctl' list || exit; done'"),
+			 0);
+	assert_said("tarn-run: tarnd was killed by signal 9");
+	assert_said("; starting it again");
+	assert_not_said("there is no tarnd at ");
 }
 
 int main(void)
@@ -218,6 +230,7 @@ int main(void)
 		TN_TEST(tarnd_dies_with_a_killed_tarn_run),
 		TN_TEST(a_stopped_tarnd_is_ended_too),
 		TN_TEST(a_tarnd_that_died_is_told_and_not_waited_for),
+		TN_TEST(a_tarnd_that_died_is_started_again),
 	};
 
 	return cmocka_run_group_tests_name("system: tarn-run", tests, NULL,

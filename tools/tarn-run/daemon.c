@@ -3,16 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
-
-#include "tools/tarn-run/spawn.h"
 
 /* "@dir/@name" if it can be executed; @n bytes of @dir */
 static char *executable(const char *dir, size_t n, const char *name)
@@ -60,18 +57,13 @@ char *daemon_find(void)
 	return found ? found : in_path("/usr/local/sbin:/usr/sbin:/sbin");
 }
 
-int daemon_start(struct daemon *d, char *path, const struct place *place,
-		 const sigset_t *mask, bool verbose)
+int daemon_start(struct daemon *d, struct spawn *how, struct spawn_service *v,
+		 bool verbose)
 {
-	char *argv[] = { path, (char *)"--socket", (char *)place->socket,
-			 (char *)"--pools", (char *)place->pools,
-			 (char *)"--config", (char *)place->config,
-			 verbose ? (char *)"--verbose" : NULL, NULL };
-	struct spawn s = { .argv = argv, .mask = mask, .daemon = true,
-			   .listen_fd = place->listen_fd, .log_fd = -1 };
 	int log[2];
 	pid_t pid;
 
+	v->log_fd = -1;
 	if (!verbose) {
 		/* Full means lost: it must not wait because we do not read. */
 		if (pipe2(log, O_CLOEXEC | O_NONBLOCK))
@@ -79,15 +71,15 @@ int daemon_start(struct daemon *d, char *path, const struct place *place,
 		if (d->log_fd >= 0)
 			close(d->log_fd);
 		d->log_fd = log[0];
-		s.log_fd = log[1];
+		v->log_fd = log[1];
 	}
-	pid = spawn_start(&s);
-	if (s.log_fd >= 0)
-		close(s.log_fd);
+	how->service = v;
+	pid = spawn_start(how);
+	if (v->log_fd >= 0)
+		close(v->log_fd);
 	if (pid < 0)
 		return pid;
 	d->pid = pid;
-	d->started = true;
 	d->n_words = 0;
 	return 0;
 }
@@ -114,14 +106,8 @@ void daemon_hear(struct daemon *d)
 	}
 }
 
-void daemon_ended(struct daemon *d, int status, bool expected)
+void daemon_tell(struct daemon *d, int status, const char *then, bool words)
 {
-	d->pid = 0;
-	d->status = status;
-	/* SIGTERM may come before it has got ready to be told so. */
-	if (expected && (WIFSIGNALED(status) ? WTERMSIG(status) == SIGTERM :
-					       !WEXITSTATUS(status)))
-		return;
 	daemon_hear(d);
 	if (WIFSIGNALED(status))
 		fprintf(stderr, "tarn-run: tarnd was killed by signal %d (%s)",
@@ -129,49 +115,29 @@ void daemon_ended(struct daemon *d, int status, bool expected)
 	else
 		fprintf(stderr, "tarn-run: tarnd ended with status %d",
 			WEXITSTATUS(status));
-	fputs(d->n_words ? "; it had said:\n" : "\n", stderr);
-	fwrite(d->words, 1, d->n_words, stderr);
+	words = words && d->n_words;
+	fprintf(stderr, "%s%s\n", then, words ? "; it had said:" : "");
+	if (words)
+		fwrite(d->words, 1, d->n_words, stderr);
 }
 
-static long now_ms(void)
+void daemon_signal(const struct daemon *d, int sig)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-void daemon_end(struct daemon *d, int signal_fd)
-{
-	long deadline = now_ms() + DAEMON_GRACE_MS;
-	bool forced = false;
-	int status;
-
 	if (!d->pid)
 		return;
-	/* It may be stopped. Afterwards would be too late: a SIGCONT undoes
-	 * the stops by which a leak checker looks at a process that ends. */
-	kill(d->pid, SIGCONT);
-	kill(d->pid, SIGTERM);
-	while (waitpid(d->pid, &status, WNOHANG) == 0) {
-		struct pollfd p[] = { { .fd = signal_fd, .events = POLLIN },
-				      { .fd = d->log_fd, .events = POLLIN } };
-		struct signalfd_siginfo info;
-		long left = deadline - now_ms();
+	/* It may be stopped. One that is to die does nothing more; but the
+	 * end of one that ends well is no time for a SIGCONT: it undoes the
+	 * stops by which a leak checker looks at such a process. */
+	if (sig == SIGTERM)
+		kill(d->pid, SIGCONT);
+	kill(d->pid, sig);
+	if (sig != SIGTERM)
+		kill(d->pid, SIGCONT);
+}
 
-		if (left <= 0 && !forced) {
-			fputs("tarn-run: tarnd does not end; killing it\n",
-			      stderr);
-			kill(d->pid, SIGKILL);
-			forced = true;
-		}
-		poll(p, 2, forced ? 100 : (int)left);
-		if (p[0].revents && read(signal_fd, &info, sizeof(info)) < 0)
-			continue;
-		daemon_hear(d);
-	}
-	if (forced)
-		d->pid = 0;
-	else
-		daemon_ended(d, status, true);
+void daemon_fini(struct daemon *d)
+{
+	if (d->log_fd >= 0)
+		close(d->log_fd);
+	d->log_fd = -1;
 }

@@ -4,9 +4,9 @@
  *
  * One loop waits for everything: signals come through a descriptor, children
  * are reaped there, and what a child's end means is decided there. The
- * listening socket is ours and stays open, so a tarnd that dies could be
- * started again on it without a client noticing; today its death is told,
- * and the socket closed, so that nobody waits for an answer.
+ * listening socket is ours and stays open while tarnd is started again, so
+ * that nobody finds it missing. When tarnd is gone for good the socket is
+ * closed, so that nobody waits for an answer.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,10 +21,10 @@
 
 #include <tarn/tarn.h>
 
-#include "tools/tarn-run/daemon.h"
 #include "tools/tarn-run/options.h"
 #include "tools/tarn-run/place.h"
 #include "tools/tarn-run/spawn.h"
+#include "tools/tarn-run/supervise.h"
 
 /* As env, timeout and shells have it. */
 #define STATUS_OURS 125
@@ -34,8 +34,9 @@
 struct run {
 	struct options options;
 	struct place place;
-	struct daemon daemon;
+	struct supervise tarnd;
 	sigset_t mask;          /* as it was when we were started */
+	struct rlimit n_fds;    /* likewise */
 	int signal_fd;
 };
 
@@ -56,10 +57,15 @@ static int signals_take(struct run *run)
 	return run->signal_fd < 0 ? -errno : 0;
 }
 
-static void tarnd_ended(struct run *run, int status)
+/* The descriptors that tarnd puts by are ours, too. */
+static void raise_fd_limit(struct run *run)
 {
-	daemon_ended(&run->daemon, status, false);
-	place_stop_listening(&run->place);
+	struct rlimit all;
+
+	getrlimit(RLIMIT_NOFILE, &run->n_fds);
+	all = run->n_fds;
+	all.rlim_cur = all.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &all);
 }
 
 /* Whoever has ended; true if @pid is among them. */
@@ -70,14 +76,18 @@ static bool reap(struct run *run, pid_t pid, int *ret_status)
 	pid_t p;
 
 	while ((p = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (p == run->daemon.pid)
-			tarnd_ended(run, status);
+		supervise_reaped(&run->tarnd, p, status);
 		if (p == pid) {
 			*ret_status = status;
 			found = true;
 		}
 	}
 	return found;
+}
+
+static bool gone(const struct run *run)
+{
+	return run->tarnd.state == SUPERVISE_GONE;
 }
 
 /* Until @pid has ended, or tarnd if @needs_tarnd: then @pid is ended too. */
@@ -87,13 +97,13 @@ static int wait_for(struct run *run, pid_t pid, bool needs_tarnd)
 	int status = 0;
 
 	for (;;) {
-		struct pollfd p[] = {
+		struct pollfd p[1 + SUPERVISE_N_POLLFDS] = {
 			{ .fd = run->signal_fd, .events = POLLIN },
-			{ .fd = run->daemon.log_fd, .events = POLLIN },
 		};
+		int ms = supervise_pollfds(&run->tarnd, p + 1);
 
-		poll(p, 2, -1);
-		daemon_hear(&run->daemon);
+		poll(p, 1 + SUPERVISE_N_POLLFDS, ms);
+		supervise_turn(&run->tarnd);
 		if (read(run->signal_fd, &info, sizeof(info)) != sizeof(info))
 			continue;
 		/* A key pressed reaches the whole foreground group, which the
@@ -102,7 +112,7 @@ static int wait_for(struct run *run, pid_t pid, bool needs_tarnd)
 			kill(pid, (int)info.ssi_signo);
 		if (info.ssi_signo == SIGCHLD && reap(run, pid, &status))
 			return status;
-		if (needs_tarnd && !run->daemon.pid)
+		if (needs_tarnd && gone(run))
 			kill(pid, SIGKILL);
 	}
 }
@@ -155,15 +165,15 @@ static int run_make_pools(struct run *run)
 		_exit(make_pools(run));
 	}
 	pid = wait_for(run, pid, true);
-	return run->daemon.pid ? status_of(pid) : STATUS_OURS;
+	return gone(run) ? STATUS_OURS : status_of(pid);
 }
 
 static int run_command(struct run *run)
 {
 	struct spawn s = { .argv = run->options.command, .mask = &run->mask,
-			   .socket = run->place.socket, .listen_fd = -1,
-			   .log_fd = -1 };
+			   .n_fds = &run->n_fds, .socket = run->place.socket };
 	pid_t pid = spawn_start(&s);
+	int r;
 
 	if (pid < 0) {
 		fprintf(stderr, "tarn-run: %s: %s\n", s.argv[0],
@@ -171,26 +181,20 @@ static int run_command(struct run *run)
 		return pid == -ENOENT ? STATUS_NOT_FOUND :
 					STATUS_CANNOT_EXECUTE;
 	}
-	return status_of(wait_for(run, pid, false));
+	r = status_of(wait_for(run, pid, false));
+	return !r && gone(run) && run->options.restarts ? STATUS_OURS : r;
 }
 
 static int run_all(struct run *run)
 {
-	char *found = run->options.tarnd ? NULL : daemon_find();
-	char *tarnd = found ? found : run->options.tarnd;
+	struct supervise *s = &run->tarnd;
 	int r;
 
-	if (!tarnd) {
-		fputs("tarn-run: no tarnd beside this program, in PATH or in "
-		      "sbin; see --tarnd\n", stderr);
-		return STATUS_OURS;
-	}
-	r = daemon_start(&run->daemon, tarnd, &run->place, &run->mask,
-			 run->options.verbose);
-	if (r < 0)
-		fprintf(stderr, "tarn-run: %s: %s\n", tarnd, strerror(-r));
-	free(found);
-	if (r < 0)
+	s->options = &run->options;
+	s->place = &run->place;
+	s->mask = &run->mask;
+	s->n_fds = &run->n_fds;
+	if (supervise_open(s) < 0 || supervise_start(s) < 0)
 		return STATUS_OURS;
 	r = run_make_pools(run);
 	return r ? r : run_command(run);
@@ -198,7 +202,7 @@ static int run_all(struct run *run)
 
 int main(int argc, char *argv[])
 {
-	struct run run = { .place = PLACE_NONE, .daemon = DAEMON_NONE };
+	struct run run = { .place = PLACE_NONE, .tarnd = SUPERVISE_NONE };
 	int r = options_parse(&run.options, argc, argv);
 
 	if (r)
@@ -210,13 +214,14 @@ int main(int argc, char *argv[])
 	if (r >= 0)
 		close(r);
 
+	raise_fd_limit(&run);
 	r = signals_take(&run);
 	if (r < 0)
 		fprintf(stderr, "tarn-run: signalfd: %s\n", strerror(-r));
 	else
-		r = place_open(&run.place);
+		r = place_open(&run.place, run.options.dir);
 	r = r < 0 ? STATUS_OURS : run_all(&run);
-	daemon_end(&run.daemon, run.signal_fd);
+	supervise_close(&run.tarnd, run.signal_fd);
 	place_close(&run.place);
 	return r;
 }

@@ -3,9 +3,12 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "tools/tarn-run/store.h"
 #include "tools/words.h"
 
 static const char help[] =
@@ -17,6 +20,15 @@ static const char help[] =
 	"                  SIZE as in 64M, KIND slab or buddy, POLICY first,\n"
 	"                  best or worst\n"
 	"  --tarnd PATH    the daemon to start\n"
+	"  --argument ARG  give tarnd this argument too; may be repeated\n"
+	"  --dir DIR       have the socket there, DIR/tarn.sock, and what is\n"
+	"                  to be known of tarnd, DIR/pid and DIR/status\n"
+	"  --restarts N    start tarnd again N times (5) at most while it\n"
+	"                  does not get ready; or \"unlimited\"\n"
+	"  --no-restart    do not start it again at all\n"
+	"  --watchdog SECONDS\n"
+	"                  kill it when it stands still for so long\n"
+	"  --store N       keep so many descriptors for it (16384)\n"
 	"  --verbose       let tarnd tell what it does\n"
 	"  --version       print the version and exit\n"
 	"  --help          print this and exit\n"
@@ -67,6 +79,66 @@ static int parse_pool(struct options *o, const char *arg)
 	return 0;
 }
 
+static int wrong(const char *option, const char *arg)
+{
+	fprintf(stderr, "tarn-run: --%s %s: no such number\n", option, arg);
+	return -EINVAL;
+}
+
+static bool number(const char *arg, unsigned long max, unsigned long *ret)
+{
+	char *end;
+
+	if (*arg < '0' || *arg > '9')
+		return false;
+	errno = 0;
+	*ret = strtoul(arg, &end, 10);
+	return !errno && !*end && *ret <= max;
+}
+
+static int set_restarts(struct options *o, const char *arg)
+{
+	unsigned long n;
+
+	if (!strcmp(arg, "unlimited"))
+		n = UINT_MAX;
+	else if (!number(arg, UINT_MAX, &n))
+		return wrong("restarts", arg);
+	o->restarts = (unsigned)n;
+	return 0;
+}
+
+static int set_store(struct options *o, const char *arg)
+{
+	unsigned long n;
+
+	if (!number(arg, STORE_MAX, &n))
+		return wrong("store", arg);
+	o->store_max = n;
+	return 0;
+}
+
+static int set_watchdog(struct options *o, const char *arg)
+{
+	char *end;
+	double seconds = strtod(arg, &end);
+
+	if (*end || end == arg || !(seconds >= 0.001 && seconds <= 1e6))
+		return wrong("watchdog", arg);
+	o->watchdog_usec = (uint64_t)(seconds * 1e6);
+	return 0;
+}
+
+static int add_argument(struct options *o, char *arg)
+{
+	if (o->n_arguments == OPTIONS_ARGUMENTS_MAX) {
+		fputs("tarn-run: too many arguments for tarnd\n", stderr);
+		return -EINVAL;
+	}
+	o->arguments[o->n_arguments++] = arg;
+	return 0;
+}
+
 static int option(struct options *o, int opt)
 {
 	switch (opt) {
@@ -75,6 +147,20 @@ static int option(struct options *o, int opt)
 	case 't':
 		o->tarnd = optarg;
 		return 0;
+	case 'a':
+		return add_argument(o, optarg);
+	case 'd':
+		o->dir = optarg;
+		return 0;
+	case 'r':
+		return set_restarts(o, optarg);
+	case 'n':
+		o->restarts = 0;
+		return 0;
+	case 'w':
+		return set_watchdog(o, optarg);
+	case 's':
+		return set_store(o, optarg);
 	case 'v':
 		o->verbose = true;
 		return 0;
@@ -94,6 +180,12 @@ int options_parse(struct options *o, int argc, char *argv[])
 	static const struct option options[] = {
 		{ "pool", required_argument, NULL, 'p' },
 		{ "tarnd", required_argument, NULL, 't' },
+		{ "argument", required_argument, NULL, 'a' },
+		{ "dir", required_argument, NULL, 'd' },
+		{ "restarts", required_argument, NULL, 'r' },
+		{ "no-restart", no_argument, NULL, 'n' },
+		{ "watchdog", required_argument, NULL, 'w' },
+		{ "store", required_argument, NULL, 's' },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "version", no_argument, NULL, 'V' },
 		{ "help", no_argument, NULL, 'h' },
@@ -101,6 +193,8 @@ int options_parse(struct options *o, int argc, char *argv[])
 	};
 	int opt, r;
 
+	o->restarts = OPTIONS_RESTARTS;
+	o->store_max = STORE_MAX;
 	/* "+": what follows the command is the command's */
 	while ((opt = getopt_long(argc, argv, "+", options, NULL)) != -1) {
 		r = option(o, opt);

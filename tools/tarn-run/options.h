@@ -3,10 +3,13 @@
 /* The command line. */
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <tarn/tarn.h>
 
 #define OPTIONS_POOLS_MAX 64
+#define OPTIONS_ARGUMENTS_MAX 32
+#define OPTIONS_RESTARTS 5    /* failing starts in a row; picked */
 
 struct options_pool {
 	char name[TARN_NAME_MAX + 1];
@@ -16,6 +19,12 @@ struct options_pool {
 struct options {
 	char *tarnd;            /* NULL: look for it */
 	bool verbose;
+	char *dir;              /* NULL: make one */
+	unsigned restarts;      /* 0: none */
+	uint64_t watchdog_usec; /* 0: none */
+	size_t store_max;
+	char *arguments[OPTIONS_ARGUMENTS_MAX]; /* for tarnd */
+	size_t n_arguments;
 	struct options_pool pools[OPTIONS_POOLS_MAX];
 	size_t n_pools;
 	char **command;

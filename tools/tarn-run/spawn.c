@@ -12,9 +12,73 @@
 
 #define FIRST_PASSED_FD 3 /* of the socket activation protocol */
 
-static bool become_daemon(const struct spawn *s, pid_t parent)
+/* Bring @fds to descriptors 3, 4, ...; what is there is overwritten, or put
+ * above them if it is one of them. */
+static bool arrange(int *fds, unsigned n)
 {
-	char pid[16];
+	int end = FIRST_PASSED_FD + (int)n;
+	/* who is at a place, as index + 1 */
+	unsigned *at = calloc((size_t)end, sizeof(*at));
+
+	if (!at)
+		return false;
+	for (unsigned i = 0; i < n; i++)
+		if (fds[i] < end)
+			at[fds[i]] = i + 1;
+	for (unsigned i = 0; i < n; i++) {
+		int to = FIRST_PASSED_FD + (int)i, from = fds[i];
+		unsigned other = at[to];
+
+		if (from == to) {
+			fcntl(to, F_SETFD, 0);
+			continue;
+		}
+		if (other) {
+			int r = fcntl(to, F_DUPFD_CLOEXEC, end);
+
+			if (r < 0)
+				return false;
+			fds[other - 1] = r;
+		}
+		if (dup2(from, to) < 0)
+			return false;
+		close(from);
+		if (from < end)
+			at[from] = 0;
+	}
+	free(at);
+	return true;
+}
+
+static bool set_number(const char *name, uint64_t value)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+	return !setenv(name, text, 1);
+}
+
+static bool set_service(const struct spawn_service *v)
+{
+	uint64_t pid = (uint64_t)getpid();
+
+	if (v->watchdog_usec) {
+		if (!set_number("WATCHDOG_USEC", v->watchdog_usec) ||
+		    !set_number("WATCHDOG_PID", pid))
+			return false;
+	} else {
+		/* What our own service manager told us is not for it. */
+		unsetenv("WATCHDOG_USEC");
+		unsetenv("WATCHDOG_PID");
+	}
+	return set_number("LISTEN_FDS", v->n_fds) &&
+	       set_number("LISTEN_PID", pid) &&
+	       !setenv("LISTEN_FDNAMES", v->names, 1) &&
+	       !setenv("NOTIFY_SOCKET", v->notify, 1);
+}
+
+static bool become_daemon(const struct spawn_service *v, pid_t parent)
+{
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	/* A Ctrl-C is for the command; the daemon ends after it. */
@@ -25,34 +89,27 @@ static bool become_daemon(const struct spawn *s, pid_t parent)
 		_exit(1); /* it died before the line above */
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0)
 		return false;
-	if (s->log_fd >= 0 && (dup2(s->log_fd, STDOUT_FILENO) < 0 ||
-			       dup2(s->log_fd, STDERR_FILENO) < 0))
+	if (v->log_fd >= 0 && (dup2(v->log_fd, STDOUT_FILENO) < 0 ||
+			       dup2(v->log_fd, STDERR_FILENO) < 0))
 		return false;
-	if (s->listen_fd == FIRST_PASSED_FD)
-		fcntl(s->listen_fd, F_SETFD, 0);
-	else if (dup2(s->listen_fd, FIRST_PASSED_FD) < 0)
-		return false;
-	if (close_range(FIRST_PASSED_FD + 1, UINT_MAX, CLOSE_RANGE_CLOEXEC))
-		return false;
-
-	snprintf(pid, sizeof(pid), "%d", (int)getpid());
-	/* What our own service manager told us is not for it. */
-	unsetenv("NOTIFY_SOCKET");
-	unsetenv("WATCHDOG_USEC");
-	unsetenv("WATCHDOG_PID");
-	unsetenv("LISTEN_FDNAMES");
-	return !setenv("LISTEN_FDS", "1", 1) && !setenv("LISTEN_PID", pid, 1);
+	return arrange(v->fds, v->n_fds) &&
+	       !close_range(FIRST_PASSED_FD + v->n_fds, UINT_MAX,
+			    CLOSE_RANGE_CLOEXEC) &&
+	       set_service(v);
 }
 
 __attribute__((noreturn))
 static void child(const struct spawn *s, pid_t parent, int report_fd)
 {
+	unsigned n = s->service ? s->service->n_fds : 0;
 	int error;
 
 	/* Above the descriptors that are given a place of their own. */
-	report_fd = fcntl(report_fd, F_DUPFD_CLOEXEC, FIRST_PASSED_FD + 1);
-	if ((!s->daemon || become_daemon(s, parent)) &&
+	report_fd = fcntl(report_fd, F_DUPFD_CLOEXEC,
+			  FIRST_PASSED_FD + (int)n);
+	if ((!s->service || become_daemon(s->service, parent)) &&
 	    (!s->socket || !setenv("TARN_SOCKET", s->socket, 1)) &&
+	    !setrlimit(RLIMIT_NOFILE, s->n_fds) &&
 	    !sigprocmask(SIG_SETMASK, s->mask, NULL))
 		execvp(s->argv[0], s->argv);
 	error = errno;
