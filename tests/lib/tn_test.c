@@ -164,6 +164,30 @@ struct launch {
 	const char *const *args;
 };
 
+static int exec_logged(const struct launch *l, const char *program,
+		       const char *const argv[])
+{
+	int log = open(l->d->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
+		       0644);
+
+	if (log < 0 || dup2(log, 2) < 0)
+		return 124;
+	alarm(0);
+	unsetenv("JOURNAL_STREAM");
+	unsetenv("NOTIFY_SOCKET");
+	unsetenv("LISTEN_FDS");
+	execv(program, (char *const *)argv);
+	dprintf(2, "%s: %s\n", program, strerror(errno));
+	return 127;
+}
+
+static const char *tarnd(char *buf, size_t bytes)
+{
+	const char *program = getenv("TARND");
+
+	return program ? program : tn_test_program("tarnd", buf, bytes);
+}
+
 static int exec_daemon(void *arg)
 {
 	const struct launch *l = arg;
@@ -171,24 +195,33 @@ static int exec_daemon(void *arg)
 		"tarnd", "--socket", l->d->socket, "--pools", l->d->pools,
 		"--config", l->d->conf,
 	};
-	const char *program = getenv("TARND");
 	char path[4096];
-	int n = 7, log;
+	int n = 7;
 
 	for (const char *const *a = l->args; a && *a && n < 31; a++)
 		argv[n++] = *a;
-	log = open(l->d->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-	if (log < 0 || dup2(log, 2) < 0)
-		return 124;
-	alarm(0);
-	unsetenv("JOURNAL_STREAM");
-	unsetenv("NOTIFY_SOCKET");
-	unsetenv("LISTEN_FDS");
-	if (!program)
-		program = tn_test_program("tarnd", path, sizeof(path));
-	execv(program, (char *const *)argv);
-	dprintf(2, "%s: %s\n", program, strerror(errno));
-	return 127;
+	return exec_logged(l, tarnd(path, sizeof(path)), argv);
+}
+
+static int exec_supervisor(void *arg)
+{
+	const struct launch *l = arg;
+	char run[4096], path[4096];
+	const char *argv[64] = {
+		"tarn-run", "--verbose", "--restarts", "unlimited",
+		"--dir", l->d->dir, "--tarnd", tarnd(path, sizeof(path)),
+		"--argument", "--pools", "--argument", l->d->pools,
+	};
+	int n = 12;
+
+	for (const char *const *a = l->args; a && *a && n < 60; a++) {
+		argv[n++] = "--argument";
+		argv[n++] = *a;
+	}
+	argv[n++] = "sleep";
+	argv[n++] = "1000000";
+	return exec_logged(l, tn_test_program("tools/tarn-run", run,
+					      sizeof(run)), argv);
 }
 
 static bool accepts(const char *path)
@@ -241,6 +274,53 @@ void tn_test_daemon_start(struct tn_test_daemon *d, const char *const args[])
 	}
 }
 
+/* The pid of a tarnd that is ready, as tarn-run's status file tells. */
+static pid_t ready_pid(const struct tn_test_daemon *d)
+{
+	char path[200];
+	int pid = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/status", d->dir);
+	f = fopen(path, "re");
+	if (f && fscanf(f, "ready pid %d", &pid) != 1)
+		pid = 0;
+	if (f)
+		fclose(f);
+	return pid;
+}
+
+void tn_test_daemon_await(struct tn_test_daemon *d)
+{
+	int64_t end = tn_test_now_ms() + 20000;
+	pid_t pid;
+
+	while (!(pid = ready_pid(d)) || pid == d->pid) {
+		if (waitpid(d->supervisor, NULL, WNOHANG) == d->supervisor ||
+		    tn_test_now_ms() > end) {
+			print_log(d);
+			fail_msg("no tarnd gets ready");
+		}
+		usleep(1000);
+	}
+	d->pid = pid;
+}
+
+void tn_test_daemon_supervise(struct tn_test_daemon *d,
+			      const char *const args[])
+{
+	struct launch l = { d, args };
+
+	d->supervisor = tn_test_spawn(exec_supervisor, &l);
+	setenv("TARN_SOCKET", d->socket, 1);
+	tn_test_daemon_await(d);
+}
+
+void tn_test_daemon_crash(const struct tn_test_daemon *d)
+{
+	assert_int_equal(kill(d->pid, SIGKILL), 0);
+}
+
 int tn_test_daemon_run(struct tn_test_daemon *d, const char *const args[])
 {
 	struct launch l = { d, args };
@@ -250,14 +330,19 @@ int tn_test_daemon_run(struct tn_test_daemon *d, const char *const args[])
 
 static int end_daemon(struct tn_test_daemon *d, int sig)
 {
+	/* tarnd then dies with it, or is ended by it */
+	pid_t pid = d->supervisor ? d->supervisor : d->pid;
 	int status;
 
 	/* not the other way round: it would undo the stop by which a leak
 	 * checker, in the end of the process, looks at its threads */
-	kill(d->pid, SIGCONT);
-	kill(d->pid, sig);
-	status = tn_test_wait(d->pid);
-	d->pid = 0;
+	kill(pid, SIGCONT);
+	kill(pid, sig);
+	status = tn_test_wait(pid);
+	/* of the command it ran; what tarnd's was is in the log, if not 0 */
+	if (d->supervisor && status == 128 + SIGTERM)
+		status = tn_test_daemon_said(d, "tarnd ended with status");
+	d->pid = d->supervisor = 0;
 	unsetenv("TARN_SOCKET");
 	return status;
 }
@@ -274,7 +359,7 @@ void tn_test_daemon_stop(struct tn_test_daemon *d)
 
 void tn_test_daemon_kill(struct tn_test_daemon *d)
 {
-	if (d->pid)
+	if (d->pid || d->supervisor)
 		end_daemon(d, SIGKILL);
 	tn_test_rmtree(d->dir);
 }

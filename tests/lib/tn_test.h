@@ -80,6 +80,7 @@ int tn_test_wait(pid_t pid);
  */
 struct tn_test_daemon {
 	pid_t pid;
+	pid_t supervisor; /* 0: none */
 	char dir[128];
 	char socket[160];
 	char pools[160];
@@ -102,6 +103,21 @@ void tn_test_daemon_init(struct tn_test_daemon *d);
  * the daemon's log if it does not come up.
  */
 void tn_test_daemon_start(struct tn_test_daemon *d, const char *const args[]);
+
+/**
+ * tn_test_daemon_supervise() - the same under tarn-run, which starts it again
+ * with all that it has put by when it dies, without end; verbose
+ *
+ * Both write into the log. Waits until it is ready; ended by the calls below.
+ */
+void tn_test_daemon_supervise(struct tn_test_daemon *d,
+			      const char *const args[]);
+
+/* SIGKILL to a supervised one. */
+void tn_test_daemon_crash(const struct tn_test_daemon *d);
+
+/* Wait until another than @d->pid is ready, which is then in @d->pid. */
+void tn_test_daemon_await(struct tn_test_daemon *d);
 
 /* Start it and wait for its end instead: exit status as of tn_test_wait(). */
 int tn_test_daemon_run(struct tn_test_daemon *d, const char *const args[]);
