@@ -12,6 +12,7 @@ LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 MANDIR     ?= $(PREFIX)/share/man
 CC         := $(if $(filter default,$(origin CC)),gcc,$(CC))
+CXX        ?= g++
 PKG_CONFIG ?= pkg-config
 
 # SAN=asan|tsan, DEBUG=1 (assertions) and CC=clang build in trees of their own.
@@ -55,8 +56,11 @@ LIB_OBJS    := $(call objs,proto pool audit client)
 DAEMON_OBJS := $(call objs,daemon)
 PROGS       := $(call progs,tools/*.c examples/*.c)
 DIR_PROGS   := $(patsubst %/,$(BUILD)/%,$(sort $(dir $(wildcard tools/*/*.c examples/*/*.c))))
-BENCHES     := $(call progs,bench/bench_*.c)
-BENCH_OBJS  := $(filter-out $(BUILD)/obj/bench/bench_%,$(call objs,bench))
+BENCH       := $(BUILD)/bench/bench
+# Of other makers' heaps in C++, those whose headers are here; `make bench` sees to that.
+ICEORYX     := $(firstword $(wildcard /usr/include/iceoryx/v*))
+PEERS        = $(if $(wildcard /usr/include/boost/interprocess),$(BUILD)/bench/peer_boost.so) \
+               $(if $(ICEORYX),$(BUILD)/bench/peer_iceoryx.so)
 SO_TESTS    := $(call progs,tests/abi/test_so_*.c)
 FUZZERS     := $(call progs,tests/fuzz/fuzz_*.c)
 TESTS       := $(filter-out $(SO_TESTS),$(foreach k,unit abi system stress crash, \
@@ -65,8 +69,8 @@ TESTS       := $(filter-out $(SO_TESTS),$(foreach k,unit abi system stress crash
 all: lib daemon $(PROGS) $(DIR_PROGS)         ## build everything but tests and benchmarks
 lib: $(BUILD)/libtarn.a $(BUILD)/libtarn.so
 daemon: $(BUILD)/tarnd
-tests: $(TESTS) $(SO_TESTS)
-benches: $(BENCHES)
+tests: $(TESTS) $(SO_TESTS) $(BENCH)
+benches: $(BENCH) $(PEERS)
 
 $(LIB_OBJS): ALL_CFLAGS += -ftls-model=initial-exec -fno-semantic-interposition
 $(BUILD)/obj/daemon/%.o: ALL_CFLAGS += -DTN_DAEMON -DTN_VERSION=\"$(VERSION)\" $(DAEMON_CFLAGS)
@@ -107,8 +111,13 @@ $(PROGS): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/libtarn.a
 	$(call link)
 $(DIR_PROGS): $(BUILD)/%: $$(call objs,$$*) $(BUILD)/libtarn.a
 	$(call link,$(if $(filter %/tarnctl,$@),$(TABLE_LIBS)))
-$(BENCHES): $(BUILD)/%: $(BUILD)/obj/%.o $(BENCH_OBJS) $(BUILD)/libtarn.a
+$(BENCH): $(call objs,bench) $(BUILD)/libtarn.a
 	$(call link,$(BENCH_LIBS))
+$(BUILD)/bench/peer_iceoryx.so: PEER_FLAGS := -isystem $(ICEORYX) -liceoryx_posh -liceoryx_hoofs
+$(BUILD)/bench/peer_%.so: bench/peer_%.cc bench/peer.h
+	$(call say,CXX,$<)
+	$(Q)mkdir -p $(@D) && $(CXX) -std=c++17 -O2 -DNDEBUG -I. -fPIC -fvisibility=hidden -shared -pthread \
+	    $< $(PEER_FLAGS) -o $@
 
 # What follows `deps` is a make of its own: it may find what this one could not.
 deps deps-build deps-bench:                   ## install what is missing, by apt
@@ -141,10 +150,9 @@ fuzz:                                         ## T=recover or T=wire, SECONDS=60
 demo: deps-build                              ## install, build, count words in four processes
 	$(Q)$(MAKE) all
 	$(Q)TARN_BUILD=$(abspath $(BUILD)) scripts/demo
-bench: deps-bench                             ## measure beside other allocators
+bench: deps-bench                             ## measure beside other allocators; B=word picks some
 	$(Q)$(MAKE) all benches
-	$(Q)for b in $(BENCHES); do \
-	    TARN_BUILD=$(abspath $(BUILD)) $(BUILD)/tools/tarn-run $$b $(BENCH_ARGS) || exit 1; done
+	$(Q)TARN_BUILD=$(abspath $(BUILD)) $(BUILD)/tools/tarn-run $(BENCH) $(BENCH_ARGS) -c '$(B)'
 
 lint: $(BUILD)/libtarn.so                     ## layers, label pairs, symbols, headers, style
 	$(Q)scripts/check-layers

@@ -7,44 +7,34 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "bench/bench.h"
 
-#define POOL_BYTES ((uint64_t)4 << 30) /* sparse: nobody runs out of it */
-
 const struct allocator bench_allocators[] = {
-	{ "tarn", NULL },
-	{ "jemalloc", "libjemalloc.so.2" },
-	{ "mimalloc", "libmimalloc.so.2" },
-	{ "tcmalloc", "libtcmalloc_minimal.so.4" },
-	{ "glibc", "libc.so.6" },
+	{ "tarn", BENCH_TARN, NULL },
+	{ "tarn-malloc", BENCH_PRIVATE, "$B/libtarn-malloc.so" },
+	{ "jemalloc", BENCH_PRIVATE, "libjemalloc.so.2" },
+	{ "mimalloc", BENCH_PRIVATE, "libmimalloc.so.2" },
+	{ "tcmalloc", BENCH_PRIVATE, "libtcmalloc_minimal.so.4" },
+	{ "glibc", BENCH_PRIVATE, "libc.so.6" },
+	{ "boost", BENCH_PEER, "$B/bench/peer_boost.so" },
+	{ "iceoryx", BENCH_PEER, "$B/bench/peer_iceoryx.so" },
+	{ "mmap", BENCH_PAGES, NULL },
 };
-const size_t bench_n_allocators =
-	sizeof(bench_allocators) / sizeof(bench_allocators[0]);
+const size_t bench_n_allocators = BENCH_N(bench_allocators);
 
-static struct tarn *tarn;
-
-static bool open_tarn(struct heap *h)
+const char *allocator_library(const struct allocator *a, char *buf, size_t n)
 {
-	int r;
+	const char *build = getenv("TARN_BUILD");
 
-	r = tarn_connect(NULL, &tarn);
-	if (r < 0)
-		bench_die("tarnd (run this through tarn-run)", r);
-	snprintf(h->pool_name, sizeof(h->pool_name), "bench.%d",
-		 (int)getpid());
-	r = tarn_pool_create(tarn, h->pool_name,
-			     TARN_POOL_OPTS(.bytes = POOL_BYTES));
-	if (r < 0)
-		bench_die("create a pool", r);
-	r = tarn_pool_open(tarn, h->pool_name, TARN_PRODUCER, &h->pool);
-	if (r < 0)
-		bench_die("open a pool", r);
-	h->pool_alloc = tarn_alloc;
-	h->pool_free = tarn_free;
-	return true;
+	if (!a->library || strncmp(a->library, "$B", 2) != 0)
+		return a->library;
+	snprintf(buf, n, "%s%s", build ? build : "build", a->library + 2);
+	return buf;
 }
 
 /* A function of that very library; NULL if another one got in its place. */
@@ -59,26 +49,87 @@ static void *own_symbol(void *lib, const char *library, const char *name)
 	return strstr(info.dli_fname, library) ? fn : NULL;
 }
 
-bool heap_open(struct heap *h, const struct allocator *a)
+static bool open_private(struct heap *h, const char *library)
 {
+	void *lib = dlopen(library, RTLD_NOW | RTLD_NOLOAD);
+
+	if (!lib)
+		return false;
+	h->alloc = (void *(*)(size_t))own_symbol(lib, library, "malloc");
+	h->free = (void (*)(void *))own_symbol(lib, library, "free");
+	return h->alloc && h->free;
+}
+
+/* Cases that have it use one size at a time. */
+static size_t mapped_bytes;
+
+static void *map_pages(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	mapped_bytes = size;
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static void unmap_pages(void *p)
+{
+	munmap(p, mapped_bytes);
+}
+
+static bool open_shared(struct heap *h, const struct bench_peer *peer,
+			uint64_t bytes)
+{
+	h->peer = peer;
+	h->pool_alloc = peer->alloc;
+	h->pool_free = peer->free;
+	snprintf(h->name, sizeof(h->name), "bench.%d", (int)getpid());
+	h->pool = peer->create(h->name, bytes);
+	return h->pool != NULL;
+}
+
+bool heap_open(struct heap *h, const struct allocator *a, uint64_t bytes)
+{
+	char buf[4096];
+	const char *library = allocator_library(a, buf, sizeof(buf));
+	const struct bench_peer *peer;
 	void *lib;
 
 	memset(h, 0, sizeof(*h));
-	if (!a->library)
-		return open_tarn(h);
-	lib = dlopen(a->library, RTLD_NOW | RTLD_NOLOAD);
-	if (!lib)
-		return false;
-	h->alloc = (void *(*)(size_t))own_symbol(lib, a->library, "malloc");
-	h->free = (void (*)(void *))own_symbol(lib, a->library, "free");
-	return h->alloc && h->free;
+	switch (a->kind) {
+	case BENCH_TARN:
+		return open_shared(h, &bench_tarn, bytes);
+	case BENCH_PEER:
+		lib = dlopen(library, RTLD_NOW);
+		peer = lib ? dlsym(lib, "bench_peer") : NULL;
+		return peer && open_shared(h, peer, bytes);
+	case BENCH_PRIVATE:
+		return open_private(h, library);
+	case BENCH_PAGES:
+		h->alloc = map_pages;
+		h->free = unmap_pages;
+		return true;
+	}
+	return false;
+}
+
+void heap_join(struct heap *h)
+{
+	if (!h->peer)
+		return;
+	h->pool = h->peer->join(h->name);
+	if (!h->pool)
+		bench_die("join a pool", -errno);
+}
+
+void heap_leave(struct heap *h)
+{
+	if (h->peer)
+		h->peer->leave(h->pool);
 }
 
 void heap_close(struct heap *h)
 {
-	if (!h->pool)
-		return;
-	tarn_pool_destroy(tarn, h->pool_name);
-	tarn_pool_close(h->pool);
-	tarn_disconnect(tarn);
+	if (h->peer)
+		h->peer->destroy(h->pool);
 }
