@@ -23,7 +23,7 @@
  * takes two stores, so the lane's record names object and word, and while it
  * happens the tag is LINK: this client is at it, everybody else keep off.
  *
- *   publish  op; HELD -> LINK; word 0 -> ref; LINK -> POOL; op = 0
+ *   publish  op; HELD -> LINK; word 0 -> ref (note it); LINK -> POOL; op = 0
  *   claim    op; POOL -> LINK; look: word = ref? (note it); word ref -> 0;
  *            LINK -> HELD; op = 0
  *
@@ -31,7 +31,8 @@
  * now, or in none. So the claimer looks at the word once more when the tag
  * is LINK and nobody else can move the object; if it is not there he puts
  * POOL back and has changed nothing. What he saw is noted before the word is
- * touched, because it is what recovery must know.
+ * touched, and that it was written is noted before the tag lets others at the
+ * object, because it is what recovery must know: see tn_hold_resume().
  *
  * Who writes: tags, see above; words, whoever has the LINK of the object
  * that goes in or out, by compare-and-swap.
@@ -46,14 +47,14 @@
  * Crash windows (c the dead, d the receiver):
  *   C1 give, GIVEN stored, receiver not looked at: if d is dead, nobody
  *      else may know of the object: freed (op)
- *   C2 publish, LINK, word not written: the sweep frees it with c's
+ *   C2 publish, LINK, word not written: made HELD, the sweep frees it with c's
  *   C3 publish, word written, LINK: made POOL (op; the word holds the ref)
- *   C4 claim, LINK, nothing noted: made POOL again
- *   C5 claim, noted, word still holds the ref: made POOL again
- *   C6 claim, noted, word cleared: c's, the sweep frees it
- *   C7 seized, for adopt or free: made POOL again, as C4
- * In C3 to C7 no other client can have changed the tag, as it names c; another
- * lane of c may have been at a claim of the same object, see tn_hold_resume().
+ *   C4 publish, noted, POOL, op not cleared: over; the object may be anybody's
+ *   C5 claim, LINK, nothing noted: the sweep makes it POOL again
+ *   C6 claim, noted, word still holds the ref: made POOL again
+ *   C7 claim, noted, word cleared: made HELD, the sweep frees it
+ *   C8 seized, for adopt or free: made POOL again, as C5
+ * In C2, C3 and C5 to C8 no other client can have changed the tag: it names c.
  *
  * What it does not do: keep anyone waiting. A word whose object is in LINK
  * is taken for a publisher, and empty for a claimer, until its client goes
@@ -262,6 +263,14 @@ int tn_hold_adopt(struct tn_pool *pool, const struct tn_lane_ref *l,
 
 /* Publish and claim */
 
+/* Publish: the ref is in the word. Claim: it was, and we have the tag. */
+static void note_linked(const struct tn_lane_ref *l, uint64_t off)
+{
+	tn_fence_compiler();
+	tn64_store_relaxed(&l->rec->ref, off | TN_LANE_LINKED);
+	tn_fence_compiler();
+}
+
 static tn_a64 *word_at(const struct tn_pool *pool, uint64_t word)
 { return (tn_a64 *)(void *)(pool->data + word); }
 
@@ -285,6 +294,7 @@ int tn_hold_publish(struct tn_pool *pool, const struct tn_lane_ref *l,
 		if (tn64_cas_release(word_at(pool, word), &empty,
 				     tn_ref_make(pool, off))) {
 			TN_CRASH("publish.written");
+			note_linked(l, off);
 			change(obj.tag, LINK(l), TN_TAG_POOL);
 		} else {
 			change(obj.tag, LINK(l), HELD(l));
@@ -300,8 +310,7 @@ static bool unlink_word(const struct tn_lane_ref *l, tn_a64 *w, uint64_t ref)
 {
 	if (tn64_load_relaxed(w) != ref)
 		return false;
-	tn64_store_relaxed(&l->rec->ref, tn_ref_off(ref) | TN_LANE_LINKED);
-	tn_fence_compiler();
+	note_linked(l, tn_ref_off(ref));
 	TN_CRASH("claim.noted");
 	/* HB< word.link */
 	return tn64_cas_acquire(w, &ref, 0);
@@ -342,22 +351,42 @@ static void resume_give(struct tn_pool *pool, const struct tn_lane_ref *l,
 }
 
 /*
- * What is the dead client's is said so (HELD), not only left at LINK: another
- * of its lanes may have been at a claim of the same object that had noted
- * nothing, and would take the LINK for its own. Those come last.
+ * The tag of an object in LINK says which client is at it, not which of its
+ * lanes, so the records must tell whose it is:
+ *
+ *   the word holds the ref    the pool's: no two words ever do
+ *   it does not, and
+ *     publish, not noted      the client's: no word names it, and the call has
+ *     claim, noted            not returned, so no other lane can be at it
+ *     publish, noted          over long ago; LINK would be another lane's
+ *     claim, not noted        not to be told from here, perhaps not even found:
+ *                             the ref may be an old one, and the slab another
+ *
+ * What is in LINK after all records is a claim's that had noted nothing, and
+ * so the pool's: tn_tag_left().
  */
-int tn_hold_resume(struct tn_pool *pool, const struct tn_lane_ref *l,
-		   bool sure)
+static void resume_link(struct tn_pool *pool, const struct tn_lane_ref *l,
+			const struct tn_object *obj, uint64_t off,
+			uint64_t word)
+{
+	uint64_t op = tn64_load_relaxed(&l->rec->op);
+	bool noted = tn64_load_relaxed(&l->rec->ref) & TN_LANE_LINKED;
+	bool publish = TN_OP_KIND(op) == TN_OP_PUBLISH;
+
+	/* HB< word.link */
+	if (tn64_load_acquire(word_at(pool, word)) == tn_ref_make(pool, off))
+		change(obj->tag, LINK(l), TN_TAG_POOL);
+	else if (publish != noted)
+		change(obj->tag, LINK(l), HELD(l));
+}
+
+int tn_hold_resume(struct tn_pool *pool, const struct tn_lane_ref *l)
 {
 	unsigned kind = TN_OP_KIND(tn64_load_relaxed(&l->rec->op));
-	uint64_t ref = tn64_load_relaxed(&l->rec->ref);
+	uint64_t off = tn64_load_relaxed(&l->rec->ref) & ~TN_LANE_LINKED;
 	uint64_t word = tn64_load_relaxed(&l->rec->word);
-	uint64_t off = ref & ~TN_LANE_LINKED;
 	struct tn_object obj;
-	bool noted = kind == TN_OP_PUBLISH || ref & TN_LANE_LINKED, linked;
 
-	if (kind != TN_OP_GIVE && !noted && sure)
-		return 0;
 	if (tn_object_find(pool, off, &obj) < 0) {
 		/* it was gone before the step touched it */
 	} else if (kind == TN_OP_GIVE) {
@@ -365,11 +394,7 @@ int tn_hold_resume(struct tn_pool *pool, const struct tn_lane_ref *l,
 	} else if (word % 8 || word > pool->geo.data_bytes - 8) {
 		return -EUCLEAN;
 	} else {
-		/* HB< word.link */
-		linked = noted && tn64_load_acquire(word_at(pool, word)) ==
-				  tn_ref_make(pool, off);
-		change(obj.tag, LINK(l), noted && !linked ? HELD(l)
-							  : TN_TAG_POOL);
+		resume_link(pool, l, &obj, off, word);
 	}
 	tn_lane_commit(l);
 	return 0;

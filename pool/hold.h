@@ -23,6 +23,11 @@ static inline bool tn_tag_names(uint16_t tag, uint32_t client)
 static inline bool tn_tag_orphan(uint16_t tag, uint32_t dead, uint32_t self)
 { return tn_tag_names(tag, dead) || tag == (TN_TAG_KEPT | self); }
 
+/* What an orphan's tag becomes, the records of lanes being settled: free; or
+ * the pool's, if a claim died that had noted nothing (tn_hold_resume()). */
+static inline uint16_t tn_tag_left(uint16_t tag)
+{ return TN_TAG_FORM(tag) == TN_TAG_LINK ? TN_TAG_POOL : TN_TAG_FREE; }
+
 /**
  * tn_object_find() - what starts at an offset of data
  *
@@ -66,11 +71,7 @@ uint64_t tn_hold_claim(struct tn_pool *pool, const struct tn_lane_ref *l,
  * tn_hold_resume() - end what a dead lane was doing to an object
  * @l: the dead lane
  *
- * @sure: leave a claim that has noted nothing for a second pass over the
- *        lanes: another lane of the client may know better
- *
  * Its op must be TN_OP_GIVE, TN_OP_PUBLISH or TN_OP_CLAIM. What it leaves to
- * the dead client, the sweep frees. Return: 0 or -EUCLEAN.
+ * the dead client, the sweep settles. Return: 0 or -EUCLEAN.
  */
-int tn_hold_resume(struct tn_pool *pool, const struct tn_lane_ref *l,
-		   bool sure);
+int tn_hold_resume(struct tn_pool *pool, const struct tn_lane_ref *l);

@@ -6,7 +6,7 @@
  *               made or half given back become free (pool/run.c), objects
  *               between two holders get one (pool/hold.c)
  *   2  pages    where the client may have held something, every tag that
- *               names it is cleared, leases of its are ended, counts and
+ *               names it is settled, leases of its are ended, counts and
  *               hints put right (pool/slab.c), its runs given back
  *   3  numbers  its lanes' step numbers are put down (pool/step.h), so that
  *               the slot's next client goes on from there
@@ -34,6 +34,8 @@
 #include "pool/run.h"
 #include "pool/share.h"
 #include "pool/slab.h"
+
+#define KEPT(client) ((uint16_t)(TN_TAG_KEPT | (client)))
 
 enum { PHASE_LANES, PHASE_PAGES, PHASE_NUMBERS, PHASE_DONE };
 
@@ -70,8 +72,7 @@ static struct tn_lane_ref dead_lane(const struct tn_recover *r, uint64_t index)
 	};
 }
 
-/* @sure: only what settles a tag for certain; see tn_hold_resume() */
-static int recover_lane(struct tn_recover *r, uint64_t index, bool sure)
+static int recover_lane(struct tn_recover *r, uint64_t index)
 {
 	struct tn_lane_ref l = dead_lane(r, index);
 
@@ -84,7 +85,7 @@ static int recover_lane(struct tn_recover *r, uint64_t index, bool sure)
 	case TN_OP_GIVE:
 	case TN_OP_PUBLISH:
 	case TN_OP_CLAIM:
-		return tn_hold_resume(r->pool, &l, sure);
+		return tn_hold_resume(r->pool, &l);
 	case TN_OP_SHARE:
 	case TN_OP_HOLD:
 	case TN_OP_RELEASE:
@@ -98,7 +99,7 @@ static int recover_run(struct tn_recover *r, uint64_t page)
 {
 	struct tn_pool *pool = r->pool;
 	struct tn_object obj;
-	uint16_t t;
+	uint16_t t, left;
 
 	/* a living client may have given it back since: then it was its */
 	if (tn_object_find(pool, page << TN_PAGE_SHIFT, &obj) < 0 || !obj.pages)
@@ -112,11 +113,12 @@ static int recover_run(struct tn_recover *r, uint64_t page)
 	} else {
 		if (!tn_tag_orphan(t, r->client, r->self.client))
 			return 0;
-		/* ours to drop from here on, whoever of us finds it again;
-		 * unless a giver has just taken it back */
+		left = tn_tag_left(t);
+		/* if free, ours to drop from here on, whoever of us finds it
+		 * again; unless a giver has just taken it back */
 		/* HB> tag.hand; HB< tag.hand */
 		if (!tn16_cas_acq_rel(obj.tag, &t,
-				      (uint16_t)(TN_TAG_KEPT | r->client)))
+				      left ? left : KEPT(r->client)) || left)
 			return 0;
 	}
 	r->freed_objects += TN_TAG_FORM(t) != TN_TAG_KEPT;
@@ -233,23 +235,17 @@ static void recover_number(struct tn_recover *r, uint64_t index)
 	tn64_store_relaxed(&l.rec->state, 0);
 }
 
-/* All lanes, twice: r->at counts on. */
 static int recover_lanes(struct tn_recover *r, unsigned budget)
 {
-	uint64_t n = tn_lanes_used(r->control), lane, op;
+	uint64_t n = tn_lanes_used(r->control), op;
 
-	for (; r->at < 2 * TN_N_LANES; r->at++) {
-		lane = r->at % TN_N_LANES;
-		if (lane >= n) {
-			r->at |= TN_N_LANES - 1; /* the next pass */
-			continue;
-		}
+	for (; r->at < n; r->at++) {
 		if (r->used >= budget)
 			return 1;
-		op = tn64_load_relaxed(&dead_lane(r, lane).rec->op);
+		op = tn64_load_relaxed(&dead_lane(r, r->at).rec->op);
 		r->used += 1 + TN_OP_PAGES(op) / TN_ROW_PAGES;
-		if (recover_lane(r, lane, r->at < TN_N_LANES) < 0)
-			return unclean(r, "record of lane", lane);
+		if (recover_lane(r, r->at) < 0)
+			return unclean(r, "record of lane", r->at);
 	}
 	r->at = 0;
 	r->phase = PHASE_PAGES;

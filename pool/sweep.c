@@ -63,7 +63,7 @@ static bool sweep_slot(struct tn_pool *pool, const struct tn_lane_ref *l,
 	tn_a16 *tag = tn_slab_tag(pool, page, i);
 	uint64_t off = (page << TN_PAGE_SHIFT) + (uint64_t)i * s->bytes;
 	/* HB< tag.free */
-	uint16_t t = tn16_load_acquire(tag);
+	uint16_t t = tn16_load_acquire(tag), left;
 
 	if (t == TN_TAG_SHARED &&
 	    tn_share_release(pool, l, off, TN_CLIENT_SLOT(dead)) == 1) {
@@ -74,10 +74,12 @@ static bool sweep_slot(struct tn_pool *pool, const struct tn_lane_ref *l,
 	}
 	/* a giver may be taking back what he gave to the dead */
 	while (tn_tag_orphan(t, dead, l->client)) {
-		*ret_freed += TN_TAG_FORM(t) != TN_TAG_KEPT;
+		left = tn_tag_left(t);
 		/* HB> tag.free; HB< tag.free */
-		if (tn16_cas_acq_rel(tag, &t, TN_TAG_FREE))
-			return true;
+		if (tn16_cas_acq_rel(tag, &t, left)) {
+			*ret_freed += !left && TN_TAG_FORM(t) != TN_TAG_KEPT;
+			return !left;
+		}
 	}
 	return !t;
 }

@@ -349,7 +349,8 @@ TN_SIZE(tn_control, 64);
  *   8    8 op           0, or what is under way: TN_OP_*
  *  16    8 progress     how far the op came, and the number of the last step
  *  24    8 ref          of all but runs and slabs: the object's place,
- *                       and TN_LANE_LINKED: the claim has seen the word
+ *                       and TN_LANE_LINKED: the word has been seen to
+ *                       hold it (claim), or made to (publish)
  *  32    8 word         of a publish or claim: the word's place in data;
  *                       of a give: the receiver's id; of a share, hold or
  *                       release: the holder's slot

@@ -128,10 +128,14 @@ static void a_word_holds_what_was_published_until_it_is_claimed(void **state)
 			 -EPERM);
 	assert_int_equal(tn_hold_publish(&heap.pool, &lane[1], cell, off), 0);
 	assert_int_equal(tag(off), TN_TAG_POOL);
+	/* and a recovery could tell that this was done */
+	assert_int_equal(tn64_load_relaxed(&lane[1].rec->ref),
+			 off | TN_LANE_LINKED);
 	assert_int_equal(*word(cell), tn_ref_make(&heap.pool, off));
 	assert_int_equal(tn_hold_publish(&heap.pool, &lane[1], cell, other),
 			 -EBUSY);
 	assert_int_equal(tag(other), TN_TAG_HELD | 1);
+	assert_int_equal(tn64_load_relaxed(&lane[1].rec->ref), other);
 	assert_int_equal(tn_hold_claim(&heap.pool, &lane[2], cell),
 			 tn_ref_make(&heap.pool, off));
 	assert_int_equal(tag(off), TN_TAG_HELD | 2);
@@ -212,6 +216,48 @@ static void a_death_in_claim_leaves_both_or_neither(void **state)
 	assert_int_equal(tag(off), TN_TAG_FREE);
 }
 
+static void a_publish_that_is_over_has_no_say_any_more(void **state)
+{
+	uint64_t off = object(1), cell = object(2), next = object(2);
+	struct tn_lane_ref other = tn_heap_lane(&heap, 1, 2);
+
+	(void)state;
+	assert_int_equal(tn_hold_publish(&heap.pool, &lane[1], cell, off), 0);
+	assert_int_not_equal(tn_hold_claim(&heap.pool, &lane[2], cell), 0);
+	assert_int_equal(tn_hold_publish(&heap.pool, &lane[2], next, off), 0);
+	/* the first has not come to its end yet when another lane of its
+	 * client begins to claim the object from where it is now */
+	tn64_store_relaxed(&lane[1].rec->op, TN_OP(TN_OP_PUBLISH, 0, 0));
+	died_in(&other, TN_OP_CLAIM, off, next, TN_TAG_LINK | 1);
+	assert_int_equal(tn_heap_recover(&heap, 1), 0);
+	assert_int_equal(tag(off), TN_TAG_POOL);
+	assert_int_equal(tn_hold_claim(&heap.pool, &lane[3], next),
+			 tn_ref_make(&heap.pool, off));
+}
+
+static void a_claim_by_an_old_ref_costs_the_pool_nothing(void **state)
+{
+	uint64_t off = object(2), cell = object(2), page;
+
+	(void)state;
+	assert_int_equal(tn_hold_detach(&heap.pool, &lane[2], off), 0);
+	assert_int_equal(tn_run_alloc(&heap.pool, &lane[2], 3, TN_FIRST_FIT,
+				      &page), 0);
+	assert_int_equal(tn_hold_detach(&heap.pool, &lane[2], page << 12), 0);
+	/* seized by a ref that names nothing now, not looked at again */
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t it = i ? page << 12 : off;
+
+		tn64_store_relaxed(&heap.pool.clients[1].state,
+				   TN_CLIENT_ALIVE | 1);
+		died_in(&lane[1], TN_OP_CLAIM, it, cell, TN_TAG_LINK | 1);
+		tn64_store_relaxed(&lane[1].rec->ref, it + 8);
+		tn_touch(&heap.pool, 1, it >> 12);
+		assert_int_equal(tn_heap_recover(&heap, 1), 0);
+		assert_int_equal(tag(it), TN_TAG_POOL);
+	}
+}
+
 static void a_giver_who_dies_after_the_receiver_leaves_nothing(void **state)
 {
 	uint64_t off = object(1);
@@ -254,6 +300,8 @@ int main(void)
 		HEAP_TEST(a_stale_ref_in_a_word_claims_nothing),
 		HEAP_TEST(a_death_in_publish_leaves_both_or_neither),
 		HEAP_TEST(a_death_in_claim_leaves_both_or_neither),
+		HEAP_TEST(a_publish_that_is_over_has_no_say_any_more),
+		HEAP_TEST(a_claim_by_an_old_ref_costs_the_pool_nothing),
 		HEAP_TEST(a_giver_who_dies_after_the_receiver_leaves_nothing),
 		HEAP_TEST(runs_change_hands_like_slots),
 	};
