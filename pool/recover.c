@@ -144,8 +144,7 @@ static int recover_page(struct tn_recover *r, uint64_t page)
 	case TN_PAGE_SLAB:
 		if (class >= TN_N_CLASSES)
 			return unclean(r, "class in the word of page", page);
-		e = tn_slab_sweep(r->pool, &r->self, page, class, r->client,
-				  &freed);
+		e = tn_slab_sweep(r->pool, &r->self, page, r->client, &freed);
 		r->freed_objects += freed;
 		/* a shared one may be some 30 times the work of another */
 		r->used += 4ULL * r->pool->shapes[class].slots;

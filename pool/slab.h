@@ -50,8 +50,7 @@ int tn_slab_retire(struct tn_pool *pool, const struct tn_lane_ref *l,
  * @l: the lane of tarnd that does it
  * @ret_freed: raised by the number of objects it held
  *
- * Return: 0; 1: a living client has the slab leased, try again; -EUCLEAN.
+ * Return: 0; 1: another client has the slab leased, try again; -EUCLEAN.
  */
 int tn_slab_sweep(struct tn_pool *pool, const struct tn_lane_ref *l,
-		  uint64_t page, unsigned class, uint32_t dead,
-		  uint64_t *ret_freed);
+		  uint64_t page, uint32_t dead, uint64_t *ret_freed);

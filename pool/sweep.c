@@ -14,28 +14,44 @@
 #include "pool/hold.h"
 #include "pool/share.h"
 
-/* A lease of the dead's, or of an earlier tarnd's, is taken over. */
-static bool lease_for_sweep(struct tn_pool *pool, const struct tn_lane_ref *l,
-			    uint64_t page, unsigned class, uint32_t dead,
-			    uint64_t *ret_word)
+/* Not recovered yet, so a lease of its is one. What was so when a slice began
+ * is so until it ends: a lessee's recovery would be in its way. */
+static bool is_client(const struct tn_pool *pool, unsigned id)
+{
+	const tn_a64 *word = &pool->clients[TN_CLIENT_SLOT(id)].state;
+	uint64_t state = tn64_load_relaxed(word);
+
+	return id && (state == (TN_CLIENT_ALIVE | id) ||
+		      state == (TN_CLIENT_DEAD | id));
+}
+
+/*
+ * A lease of the dead's, or of an earlier tarnd's, is taken over. Where there
+ * is no slab, one is being made or ended by a living client, or was ended:
+ * all tags were 0 then, and there is nothing of the dead's.
+ *
+ * Return: 1: leased; 0: nothing is there; -EAGAIN: leased by another client;
+ * -EUCLEAN: leased by nobody.
+ */
+static int lease_for_sweep(struct tn_pool *pool, const struct tn_lane_ref *l,
+			   uint64_t page, uint32_t dead, uint64_t *ret_word)
 {
 	tn_a64 *word = &pool->pages[page].slab;
-	uint64_t w = tn64_load_relaxed(word), leased;
+	uint64_t w = tn64_load_relaxed(word);
+	unsigned lessee;
 
 	do {
-		/* being made or ended by a living client, or another by now */
-		if (TN_SLAB_STATE(w) == TN_SLAB_NONE ||
-		    TN_SLAB_CLASS(w) != class)
-			return false;
-		if (TN_SLAB_STATE(w) == TN_SLAB_LEASED &&
-		    TN_SLAB_CLIENT(w) != dead && TN_SLAB_CLIENT(w) != l->client)
-			return false;
-		leased = TN_SLAB_WORD(TN_SLAB_LEASED, class, l->client,
-				      l->index, TN_SLAB_FREE(w));
+		if (TN_SLAB_STATE(w) == TN_SLAB_NONE)
+			return 0;
+		lessee = TN_SLAB_CLIENT(w);
+		if (TN_SLAB_STATE(w) != TN_SLAB_OPEN && lessee != dead &&
+		    lessee != l->client)
+			return is_client(pool, lessee) ? -EAGAIN : -EUCLEAN;
+		*ret_word = TN_SLAB_WORD(TN_SLAB_LEASED, TN_SLAB_CLASS(w),
+					 l->client, l->index, TN_SLAB_FREE(w));
 		/* HB< slab.word */
-	} while (!tn64_cas_acquire(word, &w, leased));
-	*ret_word = leased;
-	return true;
+	} while (!tn64_cas_acquire(word, &w, *ret_word));
+	return 1;
 }
 
 /*
@@ -85,20 +101,22 @@ static bool sweep_slot(struct tn_pool *pool, const struct tn_lane_ref *l,
 }
 
 int tn_slab_sweep(struct tn_pool *pool, const struct tn_lane_ref *l,
-		  uint64_t page, unsigned class, uint32_t dead,
-		  uint64_t *ret_freed)
+		  uint64_t page, uint32_t dead, uint64_t *ret_freed)
 {
-	const struct tn_shape *s = tn_cache_shape(pool, class);
-	unsigned f = 0;
+	const struct tn_shape *s;
 	uint64_t leased;
+	unsigned f = 0, class;
+	int r = lease_for_sweep(pool, l, page, dead, &leased);
 
-	/* it was touched as the start of something else, gone by now */
-	if (s && page & ((1ULL << s->order) - 1))
-		return 0;
-	if (!s || !tn_slab_fits(pool, page, s))
+	if (r <= 0)
+		return r == -EAGAIN ? 1 : r;
+	/* now it stays what it is */
+	class = TN_SLAB_CLASS(leased);
+	s = class < TN_N_CLASSES ? tn_cache_shape(pool, class) : NULL;
+	if (!s || !tn_slab_fits(pool, page, s) ||
+	    tn64_load_relaxed(&pool->pages[page].word) !=
+	    TN_PAGE_SLAB_WORD(class, 0))
 		return -EUCLEAN;
-	if (!lease_for_sweep(pool, l, page, class, dead, &leased))
-		return 1;
 	for (unsigned i = 0; i < s->slots; i++)
 		f += sweep_slot(pool, l, page, i, s, dead, ret_freed);
 	TN_CRASH("slab.swept");

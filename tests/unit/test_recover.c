@@ -92,6 +92,62 @@ static void a_slab_leased_by_the_living_is_swept_later(void **state)
 	assert_int_equal(tn16_load_relaxed(other[0].tag), TN_TAG_HELD | 2);
 }
 
+/* Client 1 recovered, until it ends or has to wait. */
+static int recover(void)
+{
+	struct tn_recover r;
+	int e;
+
+	tn_recover_begin(&r, &heap.pool, heap.control[1], 1,
+			 tn_heap_lane(&heap, 0, 0));
+	while ((e = tn_recover_step(&r, 1)) == 1)
+		;
+	return e;
+}
+
+static void a_slab_word_that_cannot_be_is_not_waited_for(void **state)
+{
+	static const uint64_t words[] = {
+		TN_SLAB_WORD(TN_SLAB_LEASED, 3, 7, 0, 9), /* by nobody */
+		TN_SLAB_WORD(TN_SLAB_LEASED, 3, TN_N_CLIENTS + 2, 0, 9),
+		TN_SLAB_WORD(TN_SLAB_OPEN, 4, 0, 0, 9), /* the page's is 3 */
+		TN_SLAB_WORD(TN_SLAB_OPEN, TN_N_CLASSES, 0, 0, 9),
+		3, ~0ULL,
+	};
+	struct tn_slot mine;
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		hold(1, 3, &mine, 1, TN_TAG_HELD | 1);
+		tn64_store_relaxed(&heap.pool.pages[0].slab, words[i]);
+		if (recover() != -EUCLEAN)
+			fail_msg("slab word %#llx",
+				 (unsigned long long)words[i]);
+		tn64_store_relaxed(&heap.pool.pages[0].slab,
+				   TN_SLAB_WORD(TN_SLAB_OPEN, 3, 0, 0, 9));
+	}
+	/* the dead has nothing where a slab is being made or ended */
+	tn16_store_relaxed(mine.tag, 0);
+	tn64_store_relaxed(&heap.pool.pages[0].slab, TN_SLAB_NONE);
+	assert_int_equal(recover(), 0);
+}
+
+static void a_lease_of_one_who_waits_for_recovery_is_waited_for(void **state)
+{
+	struct tn_slot mine;
+
+	(void)state;
+	hold(1, 3, &mine, 1, TN_TAG_HELD | 1);
+	tn64_store_relaxed(&heap.pool.pages[0].slab,
+			   TN_SLAB_WORD(TN_SLAB_LEASED, 3, 2, 2, 255));
+	tn64_store_relaxed(&heap.pool.clients[2].state, TN_CLIENT_DEAD | 2);
+	assert_int_equal(recover(), TN_RECOVER_LATER);
+	tn_touch(&heap.pool, 2, 0);
+	tn_heap_recover(&heap, 2);
+	assert_int_equal(recover(), 0);
+	assert_null(tn_heap_not_pristine(&heap.pool));
+}
+
 static void a_touched_page_that_is_something_else_is_left_alone(void **state)
 {
 	uint64_t page;
@@ -153,17 +209,11 @@ static void records_that_cannot_be_are_refused(void **state)
 		TN_OP(TN_OP_RUN, 2000, 100), TN_OP(TN_OP_SLAB, 0, 65),
 		TN_OP(99, 0, 1), ~0ULL,
 	};
-	struct tn_recover r;
-	int e;
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
 		tn64_store_relaxed(&lane[1].rec->op, ops[i]);
-		tn_recover_begin(&r, &heap.pool, heap.control[1], 1,
-				 tn_heap_lane(&heap, 0, 0));
-		while ((e = tn_recover_step(&r, 1)) == 1)
-			;
-		assert_int_equal(e, -EUCLEAN);
+		assert_int_equal(recover(), -EUCLEAN);
 	}
 }
 
@@ -190,6 +240,8 @@ int main(void)
 		HEAP_TEST(all_forms_of_the_dead_client_are_swept),
 		HEAP_TEST(a_lease_of_the_dead_is_ended),
 		HEAP_TEST(a_slab_leased_by_the_living_is_swept_later),
+		HEAP_TEST(a_slab_word_that_cannot_be_is_not_waited_for),
+		HEAP_TEST(a_lease_of_one_who_waits_for_recovery_is_waited_for),
 		HEAP_TEST(a_touched_page_that_is_something_else_is_left_alone),
 		HEAP_TEST(a_run_is_given_back_from_wherever_it_was),
 		HEAP_TEST(records_that_cannot_be_are_refused),
