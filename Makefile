@@ -154,12 +154,13 @@ bench: deps-bench                             ## measure beside other allocators
 	$(Q)$(MAKE) all benches
 	$(Q)TARN_BUILD=$(abspath $(BUILD)) $(BUILD)/tools/tarn-run $(BENCH) $(BENCH_ARGS) -c '$(B)'
 
-lint: $(BUILD)/libtarn.so                     ## layers, label pairs, symbols, headers, style
+lint: $(BUILD)/libtarn.so                     ## layers, label pairs, symbols, headers, mutants, style
 	$(Q)scripts/check-layers
 	$(Q)scripts/check-pairs pool/*.[ch] client/*.[ch]
 	$(Q)scripts/check-symbols $(BUILD)/libtarn.so client/libtarn.map tests/abi/symbols.txt
 	$(Q)scripts/check-headers $(CC) $(ALL_CFLAGS) $(DAEMON_CFLAGS)
 	$(Q)scripts/check-manuals $(CC) tests/abi/symbols.txt
+	$(Q)scripts/mutants --check
 	$(Q)scripts/check-style
 
 INSTALL_ENV = BUILD='$(BUILD)' DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' \
