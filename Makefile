@@ -140,6 +140,10 @@ soak: deps                                    ## ten minutes of storm
 	$(Q)TARN_STORM_SECONDS=600 TARN_TEST_TIMEOUT=900 $(MAKE) run-tests T=crash/test_storm
 mutants: deps                                 ## seeded bugs: what catches each
 	$(Q)TARN_BUILD=$(abspath $(BUILD)) scripts/mutants
+model model-full:                             ## search every state of tests/model; T=word
+	$(Q)scripts/install-deps build model
+	$(Q)TARN_BUILD=$(abspath $(BUILD)) T='$(T)' TARN_MODEL_FULL=$(filter model-full,$@) \
+	    scripts/model $(sort $(wildcard tests/model/*.pml))
 fuzz:                                         ## T=recover or T=wire, SECONDS=60
 	$(Q)scripts/install-deps build test fuzz
 	$(Q)$(MAKE) SAN=fuzz CC=clang build/fuzz-clang/tests/fuzz/fuzz_$(T)
@@ -176,5 +180,5 @@ help:                                         ## list these targets
 	@echo '  Variables: SAN=asan|tsan DEBUG=1 WERROR=1 V=1 CC=clang PREFIX= DESTDIR= BENCH_ARGS='
 
 .PHONY: all lib daemon tests benches deps deps-build deps-bench check check-asan check-tsan \
-        run-tests crash soak mutants fuzz demo bench lint install uninstall clean help
+        run-tests crash soak mutants model model-full fuzz demo bench lint install uninstall clean help
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

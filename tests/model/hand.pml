@@ -36,17 +36,20 @@
  * nobody waits.
  *
  * Left out: orderings weaker than sequential consistency; leases and counts
- * (slab.pml); two threads of one client that give the same object; an id
- * that comes round a second time.
+ * (slab.pml); the LINK on the way to adopt, and what the ref of a record may
+ * name by then (link.pml); two threads of one client that give the same
+ * object; an id that comes round a second time.
  *
- * RUN hand
- * MUTANT 1: give does not look at the receiver a second time
- * MUTANT 2: tarnd marks the dead only after the sweep
- * MUTANT 3: recovery does not look at gives under way
- * MUTANT 4: a slot's next client has the same id
- * MUTANT 5: the receiver's page is touched after the tag is stored
- * MUTANT 6: the sweep clears a tag by a plain store, whatever it is by then
- * MUTANT 7: give says "still ours" when the object could not be had back
+ * RUN hand -DBIRTHS=0
+ * RUN hand-ids -DOBJS=1
+ * RUN hand-away -DAWAY -DBIRTHS=0
+ * MUTANT 1 -DOBJS=1: give does not look at the receiver a second time
+ * MUTANT 2 -DOBJS=1: tarnd marks the dead only after the sweep
+ * MUTANT 3 -DOBJS=1: recovery does not look at gives under way
+ * MUTANT 4 -DOBJS=1: a slot's next client has the same id
+ * MUTANT 5 -DOBJS=1: the receiver's page is touched after the tag is stored
+ * MUTANT 6 -DOBJS=1: the sweep clears a tag by a plain store, whatever it is by then
+ * MUTANT 7 -DOBJS=1: give says "still ours" when the object could not be had back
  *
  * States: see the table that `make model` prints.
  */
@@ -90,8 +93,11 @@ byte frees[4];
 #define alive(c) (state[SLOT(c)] == ALIVE && id[SLOT(c)] == (c))
 #define known(c) (state[SLOT(c)] != 0 && id[SLOT(c)] == (c))
 
+/* The slots are alike: let them lose their first clients in their order. */
+#define may_die(s) (s == 1 || gone[s - 1] || (id[s - 1] & 4))
+
 /* Killed instead of the step that it stands beside. */
-#define OR_DIE :: atomic { gone[s] = true; \
+#define OR_DIE :: atomic { may_die(s) -> gone[s] = true; \
 	has[s] = 0; frees[s] = 0; me = 0; o = 0; to = 0; goto absent }
 #define OR_TARND_DIES :: atomic { s = 0; o = 0; t = 0; goto again }
 
@@ -210,22 +216,23 @@ inline resume_give()
 	fi
 }
 
+#define orphan(t) (FORM(t) != POOL && WHO(t) == id[s])
+
 inline sweep()
 {
 	do
 	:: o < OBJS ->
 		if :: t = tag[o] OR_TARND_DIES fi; /* rec.look */
-		if /* rec.clear */
-		:: FORM(t) == POOL || WHO(t) != id[s]
+		do /* rec.clear */
+		:: !orphan(t) -> break
 #if MUTANT == 6
-		:: FORM(t) != POOL && WHO(t) == id[s] -> tag[o] = FREE
+		:: orphan(t) -> tag[o] = FREE; break
 #else
-		:: d_step { FORM(t) != POOL && WHO(t) == id[s] &&
-			tag[o] == t -> tag[o] = FREE }
-		:: FORM(t) != POOL && WHO(t) == id[s] && tag[o] != t
+		:: d_step { orphan(t) && tag[o] == t -> tag[o] = FREE }; break
+		:: d_step { orphan(t) && tag[o] != t -> t = tag[o] }
 #endif
 		OR_TARND_DIES
-		fi;
+		od;
 		atomic { t = 0; o++ }
 	:: o == OBJS -> break
 	od;

@@ -3,13 +3,13 @@
  * Publish and claim: an object and a word change together.
  *
  * Three lanes of three clients (or, TWO_LANES, of two: the first two lanes
- * are threads of one), two words, two tags. Lanes allocate, free, publish
+ * are threads of one; or, ONE_CLIENT, of one), two words, two tags. Lanes allocate, free, publish
  * and claim for ever, in any order, each claim with whatever it once read
  * from its word. With RESHAPE, a slab whose tags are all 0 may end and be
  * made again for objects of another size: then what starts at a place has
- * its tag elsewhere. Each client may be killed at each step of each lane;
- * tarnd recovers it, and may be killed at each of its steps and start again,
- * or stay away for good.
+ * its tag elsewhere (and only two lanes claim, from one word). Each client may
+ * be killed at each step of each lane; tarnd recovers it, and may be killed at
+ * each of its steps and start again, or stay away for good.
  *
  *   places     0   1   2       place 1 has tag 1 in the first shape and
  *   shape 0    0   1           tag 0 in the second
@@ -25,7 +25,7 @@
  *                        word again; note it; clear the word (unlink_word());
  *                        LINK to HELD, or back to POOL; tn_lane_commit
  * rec.find ... rec.done  tn_hold_resume(), of each lane
- * rec.sweep              sweep_slot(), recover_run(): one tag
+ * rec.sweep              sweep_slot(), recover_run(): one tag (tn_tag_left())
  *
  * A store to the lane's own record is one step with the access before or
  * after it, where recovery does the same with and without it.
@@ -43,10 +43,6 @@
  * What is in LINK after that is the claim's that had noted nothing, perhaps
  * by way of an old ref: the sweep makes it the pool's again.
  *
- * This is not yet pool/hold.c to the letter. There publish notes nothing
- * (mutant 6), and the sweep frees what is in LINK, while claims that noted
- * nothing are settled by their records, as the last ones (mutant 8).
- *
  * What holds in every state:
  *   - the pool holds an object <=> one word holds its ref; free or held: none
  *     does; in LINK: one or none
@@ -62,9 +58,9 @@
  * and the pages touched (hand.pml); shared objects.
  *
  * RUN link
- * RUN link-lanes -DTWO_LANES
- * RUN link-one -DONE_CLIENT
  * RUN link-shape -DRESHAPE
+ * FULL link-one -DONE_CLIENT
+ * FULL link-lanes -DTWO_LANES
  * RUN link-away -DAWAY
  * MUTANT 1: publish writes the word before the tag says LINK
  * MUTANT 2: claim does not look at the word again
@@ -75,7 +71,9 @@
  * MUTANT 7 -DRESHAPE: claim does not find the tag again
  * MUTANT 8 -DRESHAPE: the sweep frees what is in LINK
  *
- * States: 2 to 40 million each; `make model` prints them.
+ * Mutants 6 and 8 are what pool/hold.c did before there was this model.
+ *
+ * States: see the table that `make model` prints.
  */
 #ifndef MUTANT
 #define MUTANT 0
@@ -117,12 +115,26 @@ byte op_place[3];
 bit op_word[3];
 bool op_noted[3];
 
+#ifdef RESHAPE
+#define claims(l) ((l) < 2)
+#else
+#define claims(l) true
+#endif
 #define up !gone[c]
+
+/* Clients that do the same are alike: let them die in their order. */
+#if defined(TWO_LANES) || defined(ONE_CLIENT)
+#define may_die(c) true
+#elif defined(RESHAPE)
+#define may_die(c) (c != 2 || gone[1])
+#else
+#define may_die(c) (c == 1 || gone[c - 1])
+#endif
 #define found(p) ((p) >= shape && (p) - shape < 2)
 #define index(p) ((p) - shape)
 
 #define reset() o = 0; w = 0; k = 0; g = 0
-#define OR_DIE :: atomic { gone[c] = true; has[c] = 0; reset(); goto dead }
+#define OR_DIE :: atomic { may_die(c) -> gone[c] = true; has[c] = 0; reset(); goto dead }
 #define PICK(k, cond) if :: cond(0) -> k = 0 :: cond(1) -> k = 1 fi
 #define is_free(k) (tag[k] == FREE && up)
 #define is_ours(k) (has[c] >> k & 1)
@@ -273,7 +285,7 @@ end_idle:
 		publish();
 		goto commit
 	/* claim.1 */
-	:: atomic { up && word[0] != 0 -> o = word[0] - 1; w = 0 };
+	:: atomic { claims(l) && up && word[0] != 0 -> o = word[0] - 1; w = 0 };
 		claim();
 		goto commit
 #ifndef RESHAPE /* there, one word to claim from is enough to look at */

@@ -2,29 +2,37 @@
 /*
  * Slots: claimed under a lease, returned without one, swept after a death.
  *
- * Three clients and tarnd; one place for a slab, which has two slots. Clients
- * claim one or two slots, return one or both, end the slab when it is empty,
- * make it anew, and drop hints that look stale, for ever, in any order. Each
- * may be killed at each step. tarnd recovers the dead, may be killed at each
- * of its steps and start again. (With HINTS there are two clients; without,
- * nobody sets, clears or reads the hint.)
+ * Clients and tarnd; one place for a slab, which has two slots. Clients claim
+ * slots, return one or both, end the slab when it is empty, and make it anew,
+ * for ever, in any order. tarnd recovers the dead, may be killed at each of its
+ * steps and start again.
  *
- * Here                   In the source (pool/slab.c)
+ *   (plain)  three clients: two that claim a slot at a time and return it or
+ *            pass it to the third, which only returns; nobody sets, clears or
+ *            reads the hint; one of them is killed, at any step
+ *   HINTS    two clients, which claim one or two slots and drop hints that
+ *            look stale; both may be killed, each at any step
+ *
+ * Here                   In the source (pool/slab.c, sweep.c, slabhint.c)
  * lease                  lease()
- * unlease                unlease()
+ * unlease                tn_lease_end()
  * claim                  tn_slab_claim(), claim_leased(), claim_slots(): one
  *                        look at the tags, then a plain store for each slot
  * make                   make_slab(): pages claimed, page word, slab word, op
  * give_back              tn_slab_return(): a plain store for each slot; then
  *                        count_returned()
- * end_if_empty           end_if_empty(), count_free()
- * end_slab               end_leased(), tn_run_drop(): hint, op, wiped from
- *                        the slab word on, released
- * drop_stale             drop_stale() in pool/slabhint.c
+ * end_if_empty           tn_slab_end_if_empty(), count_free()
+ * end_slab               tn_lease_end_slab(), tn_run_drop(): hint, op, wiped
+ *                        from the slab word on, released
+ * drop_stale             drop_stale()
  * resume                 tn_run_resume(), of a dead lane and of tarnd's own
  * sweep                  recover_page(), tn_slab_sweep(), lease_for_sweep(),
  *                        sweep_slot(), open_counted(); "later" is to go and
  *                        look at another of the dead first
+ *
+ * A free by another than who allocated is no case of its own in tarn: the slot
+ * goes into the magazine of who frees. What others may be at in the meantime is
+ * its return, to a slab that somebody else has leased, or ended, or made anew.
  *
  * Each access to the slab word, a tag, the page word or the hint is a step.
  * A tag names who has the slot; KEPT in a magazine or HELD is one to a slab.
@@ -95,10 +103,11 @@ byte cleared[5];	/* slots whose tag is 0 and that are not yet added */
 #endif
 
 #define reset() w = 0; n = 0; f = 0; k = 0; was = 0
+/* Clients 1 and 2 are alike: of these, 1 dies first. */
 #ifdef HINTS
-#define may_die (me > 0)
+#define may_die (me != 2 || gone[1])
 #else
-#define may_die (me == TARND || gone[1] + gone[2] + gone[3] == 0)
+#define may_die (me == TARND || (me != 2 && gone[1] + gone[3] == 0))
 #endif
 #define OR_DIE :: atomic { may_die -> gone[me] = (me != TARND); \
 	busy[me] = (me == TARND); reset(); goto died }
@@ -409,8 +418,8 @@ inline resume(c)
 	fi
 }
 
-#define in_the_way(w) (STATE(w) == 0 || \
-	(STATE(w) == LEASED && LESSEE(w) != c && LESSEE(w) != TARND))
+#define in_the_way(w) \
+	(STATE(w) == LEASED && LESSEE(w) != c && LESSEE(w) != TARND)
 
 inline sweep_slot(i)
 {
@@ -425,13 +434,16 @@ inline sweep_slot(i)
 inline sweep()
 {
 	if
+	/* being made or ended by another, or gone */
+	:: STATE(word) == 0 -> goto swept
 	:: atomic { in_the_way(word) ->
-		/* somebody is at it, and lives or will be recovered */
-		assert(STATE(word) == LEASED || !page_word ||
-			op[1] || op[2] || op[3]);
+		/* whose it is lives, or is yet to be recovered */
+		assert(!done[LESSEE(word)]);
 		goto later }
-	:: atomic { !in_the_way(word) -> was = COUNT(word);
-		word = WORD(LEASED, TARND, was) }
+	:: atomic { STATE(word) != 0 && !in_the_way(word) ->
+		was = COUNT(word);
+		word = WORD(LEASED, TARND, was);
+		assert(page_word) }
 	OR_DIE
 	fi;
 	sweep_slot(0);
@@ -488,6 +500,7 @@ end_idle:
 	:: !page_word
 	OR_DIE
 	fi;
+swept:
 	if :: atomic { done[c] = true; cleared[c] = 0 } OR_DIE fi;
 	goto later
 }

@@ -14,6 +14,11 @@
  * client then, whose rounds go on, and whose steps are numbered from where
  * the last one's stopped.
  *
+ *   (plain)  three clients, one of which is killed, at any step; tarnd is not
+ *   PAIR     two of them (1 and 3); both may be killed, and tarnd twice; or,
+ *            with two rounds each, one client, and tarnd is not
+ *   AWAY     three, two of which may be killed; there is no tarnd
+ *
  * Here                   In the source
  * fresh                  tn_lane_fresh()
  * row step               tn_step_begin() (number, stamp read, map read),
@@ -40,10 +45,9 @@
  * hole (pool/fit.c) and its hints; areas; more than one lane of a client;
  * share records, which are changed by the same steps.
  *
- * RUN step -DDEATHS=1 -DKILLS=1
- * RUN step-deaths -DDEATHS=2 -DKILLS=0
+ * RUN step -DDEATHS=1 -DKILLS=0
  * RUN step-pair -DPAIR -DTORN -DDEATHS=2 -DKILLS=2
- * RUN step-again -DPAIR -DROUNDS=2 -DDEATHS=2 -DKILLS=0
+ * RUN step-again -DPAIR -DROUNDS=2 -DDEATHS=1 -DKILLS=0
  * RUN step-away -DAWAY -DDEATHS=2 -DKILLS=0
  * MUTANT 1: nobody puts a stamp down
  * MUTANT 2: the stamp is put down after the swap
