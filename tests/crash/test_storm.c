@@ -348,6 +348,7 @@ static int run_killer(void *arg)
 	int64_t begin = tn_test_now_ms(), now;
 
 	(void)arg;
+	alarm((unsigned)seconds + 60);
 	for (int64_t next = begin; next < begin + seconds * 1000;
 	     next += KILL_MS) {
 		while ((now = tn_test_now_ms()) < next)
