@@ -56,16 +56,19 @@ static void in_process(struct hand *hand)
 
 static void start(struct hand *hand, enum crew_kind kind)
 {
+	pid_t pid;
+
 	if (!hand->worker.run.heap.peer && kind == CREW_SHARES) {
 		if (pthread_create(&hand->thread, NULL, in_thread, hand))
 			bench_die("thread", 0);
 		return;
 	}
-	hand->pid = fork();
-	if (hand->pid < 0)
+	pid = fork();
+	if (pid < 0)
 		bench_die("fork", -errno);
-	if (hand->pid == 0)
+	if (pid == 0)
 		in_process(hand);
+	hand->pid = pid; /* here alone: the worker sees it, too */
 }
 
 struct crew *crew_start(struct bench_run *r, enum crew_kind kind, unsigned n,

@@ -104,6 +104,9 @@ uint64_t bench_verify(const void *p);
 void bench_die(const char *what, int err)
 	__attribute__((__noreturn__, __cold__));
 
+/** bench_cannot() - this heap cannot do this: no figure, and no failure */
+void bench_cannot(void) __attribute__((__noreturn__, __cold__));
+
 /** bench_emit() - a figure of this run; @sub names it if it has several */
 void bench_emit(const char *sub, const char *unit, double value);
 

@@ -115,7 +115,7 @@ bool heap_open(struct heap *h, const struct allocator *a, uint64_t bytes)
 
 void heap_join(struct heap *h)
 {
-	if (!h->peer)
+	if (!h->peer || !h->peer->join)
 		return;
 	h->pool = h->peer->join(h->name);
 	if (!h->pool)

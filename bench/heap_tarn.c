@@ -2,6 +2,7 @@
 /* tarn among the shared heaps: a pool over the daemon. */
 #include <errno.h>
 
+#include <tarn/admin.h>
 #include <tarn/stats.h>
 #include <tarn/tarn.h>
 
@@ -93,11 +94,32 @@ static uint64_t live(void *pool)
 	return stats_of(pool).live_objects;
 }
 
+static uint64_t meta(void *pool)
+{
+	return stats_of(pool).meta_resident;
+}
+
 static uint64_t resident(void *pool)
 {
 	struct tarn_stats stats = stats_of(pool);
 
 	return stats.data_resident + stats.meta_resident;
+}
+
+static unsigned clients(void *pool)
+{
+	struct tarn_pool_info info;
+	int r = tarn_pool_stat(tarn, pool_name, &info);
+
+	(void)pool;
+	if (r < 0)
+		bench_die("pool_stat", r);
+	return info.n_clients;
+}
+
+static void *alloc_run(void *pool, size_t size)
+{
+	return tarn_run_alloc(pool, size / TARN_PAGE, (enum tarn_policy)0);
 }
 
 /* The calls that are timed by themselves are called by themselves. */
@@ -112,6 +134,10 @@ const struct bench_peer bench_tarn = {
 	.ptr = ptr,
 	.live = live,
 	.resident = resident,
+	.alloc_run = alloc_run,
+	.free_run = (int (*)(void *, void *))tarn_run_free,
+	.meta = meta,
+	.clients = clients,
 	.client = client,
 	.give = give,
 	.take = take_ref,

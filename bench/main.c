@@ -22,10 +22,12 @@
 #define CHECK_DIVIDE 500  /* a check does so many times less */
 #define MAX_FIGURES 16    /* of one case and parameter */
 
-extern const struct bench_group bench_alloc, bench_handoff;
+extern const struct bench_group bench_alloc, bench_runs, bench_handoff,
+	bench_scale, bench_latency, bench_life, bench_mem;
 
 const struct bench_group *const bench_groups[] = {
-	&bench_alloc, &bench_handoff,
+	&bench_alloc, &bench_runs, &bench_handoff, &bench_scale,
+	&bench_latency, &bench_life, &bench_mem,
 };
 const size_t bench_n_groups = BENCH_N(bench_groups);
 
@@ -174,7 +176,7 @@ static bool run_job(const struct plan *plan, struct job *job, FILE *tsv)
 			if (plan->missing[i] || !bench_can(job->c, a))
 				continue;
 			status = run_apart(plan, job, i, round, false);
-			if (status == 0)
+			if (status == 0 || status == EXIT_MISSING)
 				continue;
 			fprintf(stderr, "bench: %s %s failed, status %d\n",
 				job->name, a->name, status);

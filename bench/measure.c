@@ -27,6 +27,11 @@ void bench_die(const char *what, int err)
 	_exit(1);
 }
 
+void bench_cannot(void)
+{
+	_exit(EXIT_MISSING);
+}
+
 void *bench_memory(size_t n_bytes)
 {
 	void *p = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE,

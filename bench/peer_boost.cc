@@ -93,5 +93,6 @@ uint64_t resident(void *p)
 extern "C" __attribute__((visibility("default")))
 const struct bench_peer bench_peer = {
 	create, join, leave, destroy, alloc, release, ref_of, ptr, live,
-	resident, nullptr, nullptr, nullptr,
+	resident, 0, nullptr, nullptr, nullptr, nullptr,
+	nullptr, nullptr, nullptr,
 };

@@ -60,7 +60,6 @@ void *create(const char *, uint64_t)
 	return s;
 }
 
-void *join(const char *) { return base; }
 void leave(void *) { }
 void destroy(void *) { munmap(base, total); }
 
@@ -99,6 +98,7 @@ uint64_t live(void *p)
 
 extern "C" __attribute__((visibility("default")))
 const struct bench_peer bench_peer = {
-	create, join, leave, destroy, alloc, release, ref_of, ptr, live,
-	nullptr, nullptr, nullptr, nullptr,
+	create, nullptr, leave, destroy, alloc, release, ref_of, ptr, live,
+	nullptr, sizes[n_sizes - 1], nullptr, nullptr, nullptr, nullptr,
+	nullptr, nullptr, nullptr,
 };

@@ -27,11 +27,46 @@ static void objects_are_handed_to_another_process(void **state)
 	check("handoff");
 }
 
+static void whole_pages_are_taken_and_freed(void **state)
+{
+	(void)state;
+	check("runs");
+}
+
+static void windows_of_objects_go_round_among_workers(void **state)
+{
+	(void)state;
+	check("scale");
+}
+
+static void clients_and_pools_of_any_number_and_size(void **state)
+{
+	(void)state;
+	check("latency");
+}
+
+static void clients_come_and_are_killed(void **state)
+{
+	(void)state;
+	check("life");
+}
+
+static void memory_is_filled_and_counted(void **state)
+{
+	(void)state;
+	check("memory");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TN_TEST(one_thread_allocates_and_frees),
 		TN_TEST(objects_are_handed_to_another_process),
+		TN_TEST(whole_pages_are_taken_and_freed),
+		TN_TEST(windows_of_objects_go_round_among_workers),
+		TN_TEST(clients_and_pools_of_any_number_and_size),
+		TN_TEST(clients_come_and_are_killed),
+		TN_TEST(memory_is_filled_and_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
