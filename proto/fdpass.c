@@ -77,7 +77,7 @@ static void collect(struct tn_packet *packet, struct msghdr *msg)
 	}
 }
 
-int tn_packet_recv(int sock, struct tn_packet *ret, unsigned max_fds)
+static int receive(int sock, struct tn_packet *ret, unsigned max_fds, int flags)
 {
 	union control control;
 	struct iovec iov = { .iov_base = ret->data,
@@ -91,7 +91,8 @@ int tn_packet_recv(int sock, struct tn_packet *ret, unsigned max_fds)
 		msg.msg_controllen = sizeof(control.bytes);
 	}
 	do
-		n = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+		n = recvmsg(sock, &msg,
+			    MSG_DONTWAIT | MSG_CMSG_CLOEXEC | flags);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return tn_neg_errno();
@@ -104,6 +105,24 @@ int tn_packet_recv(int sock, struct tn_packet *ret, unsigned max_fds)
 	if (ret->fds_cut)
 		tn_packet_close(ret);
 	return n > 0;
+}
+
+int tn_packet_recv(int sock, struct tn_packet *ret, unsigned max_fds)
+{
+	return receive(sock, ret, max_fds, 0);
+}
+
+int tn_packet_peek(int sock, struct tn_packet *ret)
+{
+	return receive(sock, ret, 0, MSG_PEEK);
+}
+
+void tn_packet_skip(int sock)
+{
+	char byte;
+
+	while (recv(sock, &byte, 1, MSG_DONTWAIT) < 0 && errno == EINTR)
+		;
 }
 
 void tn_packet_close(struct tn_packet *packet)

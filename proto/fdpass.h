@@ -39,5 +39,11 @@ int tn_packet_send(int sock, const void *data, size_t bytes, const int *fds,
  */
 int tn_packet_recv(int sock, struct tn_packet *ret, unsigned max_fds);
 
+/** tn_packet_peek() - the same without descriptors, and it stays there */
+int tn_packet_peek(int sock, struct tn_packet *ret);
+
+/** tn_packet_skip() - take the next packet away */
+void tn_packet_skip(int sock);
+
 /** tn_packet_close() - close what descriptors it still holds */
 void tn_packet_close(struct tn_packet *packet);
