@@ -38,6 +38,8 @@
 #include "client/link.h"
 #include "client/session.h"
 
+#define CONNECT_TRIES 8 /* tarnd may die so often while it says hello */
+
 struct tn_conn {
 	tn_a64 refs;
 	pthread_mutex_t lock;    /* of .busy alone, and held for a moment */
@@ -82,7 +84,7 @@ static int hello_reply_ok(const struct tn_conn *conn,
 		return -EPROTONOSUPPORT;
 	if ((reply->flags & TN_HELLO_REJOINED) &&
 	    (!conn->session || conn->session->id != reply->session))
-		return -ECONNRESET;
+		return -EBADMSG;
 	return 0;
 }
 
@@ -118,25 +120,40 @@ static int say_hello(struct tn_conn *conn, int64_t deadline)
 	r = tn_link_exchange(&conn->link, TN_MSG_HELLO, &hello, sizeof(hello),
 			     1, deadline, &packet);
 	if (r)
-		return lost(r);
+		return r == TN_LINK_UNSENT ? -ECONNRESET : r;
 	r = take_hello_reply(conn, &packet);
 	tn_packet_close(&packet);
 	return r;
 }
 
+/* Return: 0, -errno; @ret_again: it was accepted, and then lost */
+static int try_connect(struct tn_conn *conn, int64_t deadline, bool *ret_again)
+{
+	int r = tn_link_open(&conn->link, &conn->sa, deadline);
+
+	*ret_again = false;
+	if (r < 0)
+		return r;
+	r = say_hello(conn, deadline);
+	*ret_again = r == -ECONNRESET;
+	if (r < 0)
+		tn_link_close(&conn->link);
+	return r;
+}
+
+/* A connection that tarnd has accepted and not yet put by dies with it; the
+ * next tarnd listens at the same socket, so who connects again waits there. */
 static int be_connected(struct tn_conn *conn, int64_t deadline)
 {
-	int r;
+	bool again = true;
+	int r = 0;
 
 	if (tn_link_ours(&conn->link))
 		return 0;
 	tn_link_drop(&conn->link); /* it is another's, or nobody's */
-	r = tn_link_open(&conn->link, &conn->sa, deadline);
-	if (r == 0)
-		r = say_hello(conn, deadline);
-	if (r < 0)
-		tn_link_close(&conn->link);
-	return r;
+	for (int i = 0; i < CONNECT_TRIES && again; i++)
+		r = try_connect(conn, deadline, &again);
+	return r == -EBADMSG ? -ECONNRESET : r;
 }
 
 /* calls */
@@ -191,7 +208,7 @@ static bool may_repeat(uint16_t op, int r)
 {
 	if (r == TN_LINK_UNSENT)
 		return true;
-	return r == -ECONNRESET &&
+	return (r == -ECONNRESET || r == -EBADMSG) &&
 	       (op == TN_MSG_PING || op == TN_MSG_STAT || op == TN_MSG_LIST ||
 		op == TN_MSG_LEAVE || op == TN_MSG_CONTROLS);
 }

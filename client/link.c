@@ -123,6 +123,7 @@ int tn_link_open(struct tn_link *link, const struct sockaddr_un *sa,
 
 	if (fd < 0)
 		return tn_neg_errno();
+	link->next_id = 0;
 	r = cookie_of(fd, &link->cookie);
 	link->fd = fd;
 	if (r == 0)
@@ -214,6 +215,35 @@ static unsigned n_fds_sent(const struct tn_packet *packet)
 	return msg.n_fds;
 }
 
+/*
+ * A second reply to an earlier request: tarnd died after it had sent the first,
+ * and before it had noted that. Ids ascend.
+ */
+static bool is_stale(const struct tn_packet *packet, uint32_t id)
+{
+	struct tn_msg msg;
+
+	if (packet->bytes < sizeof(msg))
+		return false;
+	memcpy(&msg, packet->data, sizeof(msg));
+	return msg.magic == TN_WIRE_MAGIC && (int32_t)(msg.id - id) < 0;
+}
+
+static int recv_reply(int fd, uint32_t id, struct tn_packet *packet,
+		      unsigned max_fds, int64_t deadline)
+{
+	int r;
+
+	for (;;) {
+		r = recv_by(fd, packet, max_fds, deadline);
+		if (r < 0 || !is_stale(packet, id))
+			return r;
+		tn_packet_close(packet);
+		if (tn_link_now_ms() > deadline)
+			return -ETIMEDOUT;
+	}
+}
+
 int tn_link_exchange(struct tn_link *link, uint16_t op, const void *req,
 		     size_t req_bytes, unsigned max_fds, int64_t deadline,
 		     struct tn_packet *packet)
@@ -233,7 +263,7 @@ int tn_link_exchange(struct tn_link *link, uint16_t op, const void *req,
 	/* who is refused at the door hears why before it can speak */
 	if (r < 0 || (r == TN_LINK_UNSENT && op != TN_MSG_HELLO))
 		return r;
-	r = recv_by(link->fd, packet, max_fds, deadline);
+	r = recv_reply(link->fd, msg.id, packet, max_fds, deadline);
 	if (r < 0)
 		return r == -ETIMEDOUT || r == -ENOMEM ? r : -ECONNRESET;
 	if (!packet->cut &&
@@ -241,5 +271,5 @@ int tn_link_exchange(struct tn_link *link, uint16_t op, const void *req,
 				n_fds_sent(packet)) == 0)
 		return 0;
 	tn_packet_close(packet);
-	return -ECONNRESET;
+	return -EBADMSG;
 }

@@ -15,7 +15,7 @@
 struct tn_link {
 	int fd;          /* -1: there is none */
 	uint64_t cookie; /* the kernel's name of the socket, not used again */
-	uint32_t next_id;
+	uint32_t next_id;   /* of a request on it; they ascend */
 };
 #define TN_LINK_NONE { .fd = -1 }
 
@@ -58,8 +58,9 @@ enum { TN_LINK_UNSENT = 1 };
  * @packet: for the reply; its descriptors are the caller's
  *
  * Return: 0: .data has passed the check; TN_LINK_UNSENT: the other side has
- *         hung up, and got nothing of it; -ECONNRESET, -ETIMEDOUT, -ENOMEM:
- *         it may have been carried out. Unless 0, the link is of no use.
+ *         hung up, and got nothing of it; -ECONNRESET, -EBADMSG (what came is
+ *         no reply), -ETIMEDOUT, -ENOMEM: it may have been carried out. Unless
+ *         0, the link is of no use.
  */
 int tn_link_exchange(struct tn_link *link, uint16_t op, const void *req,
 		     size_t req_bytes, unsigned max_fds, int64_t deadline,
