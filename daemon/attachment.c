@@ -50,32 +50,39 @@ static void set_pid_uid(struct attachment *a, uint64_t pid_uid)
 		TN_CLIENT_SLOT(a->client)].pid_uid, pid_uid);
 }
 
-static int charge(struct attachment *a, struct quota *quota, uid_t uid)
+static int charge(struct attachment *a, struct quota *quota, uid_t uid,
+		  bool force)
 {
 	int r = quota_charge(quota, &a->charge, uid, QUOTA_ATTACHMENTS, 1,
-			     false);
+			     force);
 
 	return r == QUOTA_EXCEEDED ? ATTACHMENT_NO_QUOTA : r;
+}
+
+static void control_name(const struct pool *pool, uint32_t client,
+			 char ret[TN_NAME_BYTES + 32])
+{
+	snprintf(ret, TN_NAME_BYTES + 32, "tarn:%s:%u", pool->spec.name,
+		 (unsigned)client);
 }
 
 static int make_control(struct attachment *a)
 {
 	char name[TN_NAME_BYTES + 32];
 
-	snprintf(name, sizeof(name), "tarn:%s:%u", a->pool->spec.name,
-		 (unsigned)a->client);
+	control_name(a->pool, a->client, name);
 	return pool_make_control(a->pool, name, a->client, &a->control);
 }
 
 /* All or nothing. */
-static int open_fds(const struct attachment *a, uint32_t role, int ret_fds[3])
+int attachment_fds(const struct attachment *a, int ret_fds[3])
 {
 	tn_cleanup(tn_closep) int meta = -1, data = -1, control = -1;
 
-	meta = backing_reopen(&a->pool->meta, role != TN_OBSERVER);
+	meta = backing_reopen(&a->pool->meta, a->role != TN_OBSERVER);
 	if (meta < 0)
 		return meta;
-	data = backing_reopen(&a->pool->data, role == TN_PRODUCER);
+	data = backing_reopen(&a->pool->data, a->role == TN_PRODUCER);
 	if (data < 0)
 		return data;
 	control = backing_reopen(&a->control, true);
@@ -92,6 +99,20 @@ static void attachment_freep(struct attachment **a)
 	attachment_free(*a);
 }
 
+static struct attachment *make_struct(struct pool *pool, uint32_t role)
+{
+	struct attachment *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return NULL;
+	tn_list_init(&a->link);
+	tn_list_init(&a->of_pool);
+	a->control = (struct backing)BACKING_NONE;
+	a->pool = pool_ref(pool);
+	a->role = role;
+	return a;
+}
+
 int attachment_new(struct attachment **ret, struct pool *pool,
 		   const struct peer *peer, struct quota *quota, uint32_t role,
 		   int ret_fds[3])
@@ -99,21 +120,17 @@ int attachment_new(struct attachment **ret, struct pool *pool,
 	tn_cleanup(attachment_freep) struct attachment *a = NULL;
 	int r;
 
-	a = calloc(1, sizeof(*a));
+	a = make_struct(pool, role);
 	if (!a)
 		return -ENOMEM;
-	tn_list_init(&a->link);
-	tn_list_init(&a->of_pool);
-	a->control = (struct backing)BACKING_NONE;
-	a->pool = pool_ref(pool);
-	r = charge(a, quota, peer->uid);
+	r = charge(a, quota, peer->uid, false);
 	if (r)
 		return r;
 	if (slots_take(&pool->slots, &a->client) == SLOTS_NONE_FREE)
 		return ATTACHMENT_FULL;
 	r = make_control(a);
 	if (r == 0)
-		r = open_fds(a, role, ret_fds);
+		r = attachment_fds(a, ret_fds);
 	if (r < 0)
 		return r;
 	tn_list_append(&pool->attachments, &a->of_pool);
@@ -123,10 +140,46 @@ int attachment_new(struct attachment **ret, struct pool *pool,
 	return 0;
 }
 
+bool attachment_control_ok(const struct pool *pool, uint32_t client, int fd)
+{
+	char name[TN_NAME_BYTES + 32];
+
+	control_name(pool, client, name);
+	return backing_check(fd, name, pool->geo.control_bytes) == 0;
+}
+
+int attachment_restore(struct attachment **ret, struct pool *pool,
+		       struct quota *quota, uid_t uid, uint32_t client,
+		       uint32_t role, int control)
+{
+	tn_cleanup(attachment_freep) struct attachment *a = NULL;
+	int r;
+
+	a = make_struct(pool, role);
+	if (!a)
+		return -ENOMEM;
+	a->control.fd = control;
+	r = backing_map(&a->control, pool->geo.control_bytes,
+			PROT_READ | PROT_WRITE);
+	if (r == 0)
+		r = charge(a, quota, uid, true);
+	if (r < 0) {
+		a->control.fd = -1;
+		return r;
+	}
+	a->client = client;
+	slots_reserve(&pool->slots, client);
+	tn_list_append(&pool->attachments, &a->of_pool);
+	set_state(a, TN_CLIENT_ALIVE);
+	*ret = tn_steal_ptr(a);
+	return 0;
+}
+
 void attachment_free(struct attachment *a)
 {
 	if (!a)
 		return;
+	keeper_attachment_gone(a);
 	tn_list_remove(&a->link);
 	tn_list_remove(&a->of_pool);
 	if (a->client) {
@@ -189,6 +242,7 @@ void attachment_end(struct attachment *a, struct reaper *reaper)
 	if (a->ending)
 		return;
 	a->ending = true;
+	keeper_attachment_ending(a);
 	set_state(a, TN_CLIENT_DEAD);
 	a->job.control = a->control.map;
 	a->job.client = a->client;

@@ -17,6 +17,8 @@ struct attachment {
 	struct reaper_job job;
 	uint32_t client;        /* id */
 	uint32_t number;        /* the owner's */
+	uint32_t role;
+	struct kept kept;
 	bool ending;
 	void (*gone)(void *owner, uint32_t number); /* it is freed by then */
 	void *owner;
@@ -43,6 +45,24 @@ int attachment_new(struct attachment **ret, struct pool *pool,
  * it is under way already.
  */
 void attachment_end(struct attachment *a, struct reaper *reaper);
+
+/**
+ * attachment_restore() - have one again that an earlier tarnd made
+ * @client, @role: from the ledger; the client's slot is free
+ * @uid: who is charged for it
+ * @control: of the right name and size; taken over if 0 is returned
+ *
+ * Return: 0 or -errno.
+ */
+int attachment_restore(struct attachment **ret, struct pool *pool,
+		       struct quota *quota, uid_t uid, uint32_t client,
+		       uint32_t role, int control);
+
+/** attachment_control_ok() - is that the control file of client @client? */
+bool attachment_control_ok(const struct pool *pool, uint32_t client, int fd);
+
+/** attachment_fds() - meta, data, control for the process, once more */
+int attachment_fds(const struct attachment *a, int ret_fds[3]);
 
 /** attachment_after() - the one with the next higher client id, or NULL */
 struct attachment *attachment_after(const struct pool *pool, uint32_t client);

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
@@ -38,26 +40,69 @@ static int close_holes(int fd, uint64_t bytes)
 	return 0;
 }
 
+int backing_map(struct backing *b, uint64_t bytes, int prot)
+{
+	void *at = mmap(NULL, bytes, prot, MAP_SHARED, b->fd, 0);
+
+	if (at == MAP_FAILED)
+		return tn_neg_errno();
+	madvise(at, bytes, MADV_DONTDUMP); /* others' data */
+	b->map = at;
+	b->bytes = bytes;
+	return 0;
+}
+
 int backing_init(struct backing *b, const char *name, uint64_t bytes, int prot)
 {
-	tn_cleanup(tn_closep) int fd = -1;
-	void *at = NULL;
+	tn_cleanup(backing_fini) struct backing made = BACKING_NONE;
 	int r;
 
 	*b = (struct backing)BACKING_NONE;
-	fd = backing_memfd(name);
-	if (fd < 0)
-		return fd;
-	r = close_holes(fd, bytes);
+	r = backing_memfd(name);
 	if (r < 0)
 		return r;
-	if (prot) {
-		at = mmap(NULL, bytes, prot, MAP_SHARED, fd, 0);
-		if (at == MAP_FAILED)
-			return tn_neg_errno();
-		madvise(at, bytes, MADV_DONTDUMP); /* others' data */
-	}
-	*b = (struct backing){ tn_steal_fd(fd), at, bytes };
+	made.fd = r;
+	made.bytes = bytes;
+	r = close_holes(made.fd, bytes);
+	if (r == 0 && prot)
+		r = backing_map(&made, bytes, prot);
+	if (r < 0)
+		return r;
+	*b = made;
+	made = (struct backing)BACKING_NONE;
+	return 0;
+}
+
+bool backing_named(int fd, const char *name)
+{
+	char path[32], is[PATH_MAX], want[PATH_MAX];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, is, sizeof(is) - 1);
+	if (n < 0)
+		return false;
+	is[n] = '\0';
+	snprintf(want, sizeof(want), "/memfd:%s (deleted)", name);
+	return !strcmp(is, want);
+}
+
+int backing_check(int fd, const char *name, uint64_t bytes)
+{
+	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+	const int all = seals | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE;
+	int has = fcntl(fd, F_GET_SEALS), flags = fcntl(fd, F_GETFL);
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || flags < 0)
+		return tn_neg_errno();
+	if (!S_ISREG(st.st_mode) || has < 0 || !backing_named(fd, name))
+		return -EINVAL;
+	if ((uint64_t)st.st_size != bytes)
+		return -EFBIG;
+	if ((has & all) != seals || (st.st_mode & 0777) != 0600 ||
+	    (flags & O_ACCMODE) != O_RDWR)
+		return -EPERM;
 	return 0;
 }
 

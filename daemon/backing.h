@@ -26,6 +26,21 @@ int backing_init(struct backing *b, const char *name, uint64_t bytes, int prot);
 void backing_fini(struct backing *b);
 
 /**
+ * backing_check() - is that a file as backing_init() makes them?
+ * @name, @bytes: as it was made with
+ *
+ * Return: 0; -EINVAL: it is none, or of another name; -EFBIG: of another
+ *         size; -EPERM: not sealed, or others may open it; -errno.
+ */
+int backing_check(int fd, const char *name, uint64_t bytes);
+
+/** backing_map() - map it here; @b->fd is set. Return: 0, -ENOMEM, ... */
+int backing_map(struct backing *b, uint64_t bytes, int prot);
+
+/** backing_named() - is it the memfd of that name? */
+bool backing_named(int fd, const char *name);
+
+/**
  * backing_reopen() - a descriptor of a description of its own
  * @writable: else it is read-only, and a mapping of it can never be written
  *

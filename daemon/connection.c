@@ -14,6 +14,10 @@
  *       everybody was served once
  *   I3  the descriptors in a reply are the connection's from the handler's
  *       return on, whatever becomes of it
+ *   I4  a request stays in the socket until its reply is sent: it is looked
+ *       at, and taken out then. So if tarnd dies, the next one finds it, and
+ *       what is known of it in the session's note (making.c). A reply may thus
+ *       be sent twice, one that was refused, too
  */
 #include "daemon/connection.h"
 
@@ -25,6 +29,8 @@
 
 #include "base/cleanup.h"
 #include "daemon/handlers.h"
+#include "daemon/making.h"
+#include "daemon/reply.h"
 
 enum { HANG_UP = 1 }; /* outcome: it is decided and, if need be, logged */
 
@@ -44,8 +50,14 @@ void connection_close(struct session *s)
 	if (s->unsent)
 		tn_packet_close(s->unsent);
 	tn_freep(&s->unsent);
+	if (s->making.waiting) {
+		store_forget(&s->making.wait);
+		s->making.waiting = false;
+		making_undo(s);
+	}
 	if (s->fd < 0)
 		return;
+	keeper_connection_gone(s);
 	tn_closep(&s->fd);
 	quota_refund(&s->charge);
 	s->server->n_sessions--;
@@ -55,31 +67,44 @@ void connection_close(struct session *s)
 /* I1 */
 static void go_on(struct session *s)
 {
-	if (s->unsent || s->leaving)
+	if (s->unsent || s->leaving || s->making.waiting)
 		event_del(s->readable);
 	else
 		event_add(s->readable, NULL);
 }
 
-/* Returns 0 (it is on its way, or held until there is room) or -errno. Takes
- * over the descriptors. */
+/* Returns 0 or -ENOMEM; then the descriptors are closed. */
+static int hold(struct session *s, struct tn_packet *reply)
+{
+	s->unsent = malloc(sizeof(*s->unsent));
+	if (s->unsent)
+		*s->unsent = *reply;
+	else
+		tn_packet_close(reply);
+	return s->unsent ? 0 : -ENOMEM;
+}
+
+/*
+ * Returns 0 (it is on its way, or held until there is room) or -errno. Takes
+ * over the descriptors. A second reply, to what an earlier tarnd had answered,
+ * may lie there until the client comes by it, and must not stop the next.
+ */
 static int send_reply(struct session *s, struct tn_packet *reply)
 {
 	int r = tn_packet_send(s->fd, reply->data, reply->bytes, reply->fds,
 			       reply->n_fds);
 
 	if (r == -EAGAIN) {
-		s->unsent = malloc(sizeof(*s->unsent));
-		if (s->unsent) {
-			*s->unsent = *reply;
+		r = hold(s, reply);
+		if (r == 0)
 			event_add(s->writable, NULL);
-			return 0;
-		}
-		r = -ENOMEM;
+		return r;
 	}
 	if (r == 0) {
-		s->fds_unread = s->fds_unread || reply->n_fds;
+		tn_packet_skip(s->fd);
+		s->fds_unread = s->fds_unread || (reply->n_fds && !s->again);
 		s->fresh = NULL;
+		s->again = 0;
 	}
 	tn_packet_close(reply);
 	return r;
@@ -89,7 +114,7 @@ static int answer(struct session *s, uint16_t op, uint32_t id, int status)
 {
 	struct tn_packet reply;
 
-	handlers_reply(&reply, op, id, status);
+	reply_init(&reply, op, id, status);
 	return send_reply(s, &reply);
 }
 
@@ -101,6 +126,46 @@ void connection_answer(struct session *s, uint16_t op, uint32_t id, int status)
 		go_on(s);
 }
 
+/* What was made is kept, or is not. Takes over the reply. */
+static int made(struct session *s, int kept, struct tn_packet *reply)
+{
+	if (kept == 0)
+		return making_finish(s) ? send_reply(s, reply) : HANG_UP;
+	tn_packet_close(reply);
+	making_undo(s);
+	session_complain(s, "request %u: not to be kept: %s",
+			 (unsigned)s->making.op, strerror(-kept));
+	return answer(s, s->making.op, s->making.id, kept);
+}
+
+static void on_made(struct store_wait *wait, int kept)
+{
+	struct session *s = tn_list_entry(wait, struct session, making.wait);
+	tn_cleanup(tn_freep) struct tn_packet *reply = tn_steal_ptr(s->unsent);
+
+	s->making.waiting = false;
+	if (made(s, kept, reply))
+		session_hang_up(s);
+	else
+		go_on(s);
+}
+
+static int keep(struct session *s, const struct tn_msg *msg,
+		struct tn_packet *reply)
+{
+	struct making *m = &s->making;
+	int r;
+
+	m->op = msg->op;
+	m->id = msg->id;
+	m->wait.done = on_made;
+	r = store_confirm(&s->server->keeper.store, &m->wait);
+	if (r <= 0)
+		return made(s, r, reply);
+	m->waiting = true;
+	return hold(s, reply);
+}
+
 static int call_handler(struct session *s, const struct tn_packet *packet,
 			const struct tn_msg *msg)
 {
@@ -109,6 +174,8 @@ static int call_handler(struct session *s, const struct tn_packet *packet,
 
 	if (called == HANDLER_LATER)
 		return 0;
+	if (called == HANDLER_KEEP)
+		return keep(s, msg, &reply);
 	if (called < 0) {
 		session_complain(s, "request %u: %s", (unsigned)msg->op,
 				 strerror(-called));
@@ -121,9 +188,14 @@ static int call_handler(struct session *s, const struct tn_packet *packet,
 		session_complain(s, "hung up: versions have nothing in common");
 		return HANG_UP;
 	}
-	if (msg->op == TN_MSG_HELLO)
-		session_opened(s);
 	return 0;
+}
+
+/* Is it HELLO's turn? It may be one that an earlier tarnd has carried out. */
+static bool fits_state(const struct session *s, const struct tn_msg *msg)
+{
+	return (msg->op == TN_MSG_HELLO) == (s->state == SESSION_NEW) ||
+	       handlers_done_before(s, msg);
 }
 
 static int serve(struct session *s, const struct tn_packet *packet)
@@ -141,8 +213,7 @@ static int serve(struct session *s, const struct tn_packet *packet)
 		return HANG_UP;
 	}
 	memcpy(&msg, packet->data, sizeof(msg));
-	if (!wrong && (packet->cut ||
-		       (msg.op == TN_MSG_HELLO) != (s->state == SESSION_NEW)))
+	if (!wrong && (packet->cut || !fits_state(s, &msg)))
 		wrong = -EPROTO;
 	if (!wrong)
 		return call_handler(s, packet, &msg);
@@ -158,7 +229,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct session *s = arg;
 	struct tn_packet packet;
-	int r = tn_packet_recv(s->fd, &packet, 0);
+	int r = tn_packet_peek(s->fd, &packet);
 
 	(void)fd;
 	(void)what;
@@ -204,7 +275,7 @@ void connection_refuse(struct session *s)
 	if (tn_packet_recv(s->fd, &packet, 0) > 0 &&
 	    tn_wire_check_request(packet.data, packet.bytes) == 0)
 		memcpy(&msg, packet.data, sizeof(msg));
-	handlers_reply(&reply, TN_MSG_HELLO, msg.id, -EDQUOT);
+	reply_init(&reply, TN_MSG_HELLO, msg.id, -EDQUOT);
 	tn_packet_send(s->fd, reply.data, reply.bytes, NULL, 0);
 	session_complain(s, "refused: its user has too many connections");
 }
@@ -219,4 +290,16 @@ int connection_open(struct session *s)
 	if (!s->readable || !s->writable || event_add(s->readable, NULL) < 0)
 		return -ENOMEM;
 	return 0;
+}
+
+bool connection_check(int fd)
+{
+	int type, domain, listens;
+	socklen_t bytes = sizeof(int);
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &bytes) == 0 &&
+	       getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &bytes) == 0 &&
+	       getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens,
+			  &bytes) == 0 &&
+	       type == SOCK_SEQPACKET && domain == AF_UNIX && !listens;
 }

@@ -6,6 +6,9 @@
 /** connection_open() - begin to read from s->fd; 0 or -errno */
 int connection_open(struct session *s);
 
+/** connection_check() - is that the socket of a connection? */
+bool connection_check(int fd);
+
 /** connection_close() - it goes, with what was not sent; the rest stays */
 void connection_close(struct session *s);
 

@@ -5,103 +5,13 @@
 #include <linux/sockios.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "base/bits.h"
+#include "base/cleanup.h"
+#include "daemon/hello.h"
 #include "daemon/log.h"
-#include "daemon/rejoin.h"
-
-void handlers_reply(struct tn_packet *reply, uint16_t op, uint32_t id,
-		    int status)
-{
-	const struct tn_msg msg = {
-		.magic = TN_WIRE_MAGIC,
-		.op = op,
-		.bytes = sizeof(msg),
-		.id = id,
-		.status = status,
-	};
-
-	memcpy(reply->data, &msg, sizeof(msg));
-	reply->bytes = sizeof(msg);
-	reply->n_fds = 0;
-}
-
-static struct tn_msg header_of(const struct tn_packet *packet)
-{
-	struct tn_msg msg;
-
-	memcpy(&msg, packet->data, sizeof(msg));
-	return msg;
-}
-
-static int refuse(struct tn_packet *reply, int status)
-{
-	struct tn_msg msg = header_of(reply);
-
-	handlers_reply(reply, msg.op, msg.id, status);
-	return 0;
-}
-
-static void append(struct tn_packet *reply, const void *body, size_t bytes)
-{
-	memcpy(reply->data + reply->bytes, body, bytes);
-	reply->bytes += bytes;
-}
-
-/* The header tells the length and the descriptors that were added. */
-static void seal(struct tn_packet *reply)
-{
-	struct tn_msg msg = header_of(reply);
-
-	msg.bytes = (uint32_t)reply->bytes;
-	msg.n_fds = reply->n_fds;
-	memcpy(reply->data, &msg, sizeof(msg));
-}
-
-/* The earlier session, or a new one. */
-static int choose_session(struct session *session, const struct tn_hello *hello,
-			  struct tn_hello_reply *hello_reply,
-			  struct tn_packet *reply)
-{
-	int r;
-
-	if (hello->session && rejoin(session, hello)) {
-		hello_reply->flags = TN_HELLO_REJOINED;
-	} else {
-		r = session_begin(session, &reply->fds[0]);
-		if (r < 0)
-			return r;
-		reply->n_fds = 1;
-	}
-	hello_reply->features = TN_FEATURE_SESSION;
-	hello_reply->session = session->id;
-	hello_reply->secret = session->secret;
-	return 0;
-}
-
-static int handle_hello(struct session *session, const void *body,
-			struct tn_packet *reply)
-{
-	struct tn_hello_reply hello_reply = { .layout_major = TN_LAYOUT_MAJOR };
-	struct tn_hello hello;
-	int r;
-
-	memcpy(&hello, body, sizeof(hello));
-	if (hello.max_version < TN_WIRE_MIN_VERSION ||
-	    hello.min_version > TN_WIRE_VERSION) {
-		refuse(reply, -EPROTONOSUPPORT);
-		return HANDLER_CLOSE;
-	}
-	hello_reply.version = (uint16_t)tn_min64(hello.max_version,
-						 TN_WIRE_VERSION);
-	if (hello.features & TN_FEATURE_SESSION) {
-		r = choose_session(session, &hello, &hello_reply, reply);
-		if (r < 0)
-			return r;
-	}
-	append(reply, &hello_reply, sizeof(hello_reply));
-	return 0;
-}
+#include "daemon/reply.h"
 
 static int handle_ping(struct session *session, const void *body,
 		       struct tn_packet *reply)
@@ -117,7 +27,6 @@ static int handle_create(struct session *session, const void *body,
 {
 	struct server *server = session->server;
 	const struct peer *peer = &session->peer;
-	struct log_about about = session_about(session);
 	struct tn_create create;
 	struct pool_spec spec;
 	int r;
@@ -134,21 +43,16 @@ static int handle_create(struct session *session, const void *body,
 	};
 	memcpy(spec.name, create.name, sizeof(spec.name));
 	if (pool_spec_check(&spec))
-		return refuse(reply, -EINVAL);
+		return reply_refuse(reply, -EINVAL);
 	if (!policy_may_create(peer, spec.access.gid))
-		return refuse(reply, -EACCES);
-	r = registry_add(&server->registry, &spec, &server->quota, false);
+		return reply_refuse(reply, -EACCES);
+	r = registry_add(&server->registry, &spec, &server->quota, false,
+			 &session->making.pool);
 	if (r == REGISTRY_EXISTS)
-		return refuse(reply, -EEXIST);
+		return reply_refuse(reply, -EEXIST);
 	if (r == REGISTRY_NO_QUOTA)
-		return refuse(reply, -EDQUOT);
-	if (r < 0)
-		return r;
-	about.pool = spec.name;
-	log_peer(&about, "created, %llu bytes",
-		 (unsigned long long)spec.bytes);
-	server_changed(server);
-	return 0;
+		return reply_refuse(reply, -EDQUOT);
+	return r < 0 ? r : HANDLER_KEEP;
 }
 
 static struct pool *find(struct session *session, const char *name)
@@ -166,13 +70,16 @@ static int handle_destroy(struct session *session, const void *body,
 	memcpy(&by_name, body, sizeof(by_name));
 	pool = find(session, by_name.name);
 	if (!pool)
-		return refuse(reply, -ENOENT);
+		return reply_refuse(reply, -ENOENT);
 	if (!policy_may_destroy(&session->peer, &pool->spec.access))
-		return refuse(reply, -EPERM);
+		return reply_refuse(reply, -EPERM);
 	about.pool = by_name.name;
 	log_peer(&about, "destroyed, %u clients have it open",
 		 pool_n_clients(pool));
+	keeper_begun(session, TN_MSG_DESTROY, reply_header(reply).id,
+		     pool->kept.index);
 	registry_remove(&session->server->registry, pool);
+	keeper_done(session);
 	server_changed(session->server);
 	return 0;
 }
@@ -195,12 +102,12 @@ static int handle_stat(struct session *session, const void *body,
 	memcpy(&by_name, body, sizeof(by_name));
 	pool = find(session, by_name.name);
 	if (!pool)
-		return refuse(reply, -ENOENT);
+		return reply_refuse(reply, -ENOENT);
 	if (!policy_may_see(&session->peer, &pool->spec.access))
-		return refuse(reply, -EACCES);
+		return reply_refuse(reply, -EACCES);
 	probe(pool);
 	pool_info(pool, &info);
-	append(reply, &info, sizeof(info));
+	reply_append(reply, &info, sizeof(info));
 	return 0;
 }
 
@@ -225,12 +132,12 @@ static int handle_list(struct session *session, const void *body,
 	size_t list_off = reply->bytes;
 
 	memcpy(&by_name, body, sizeof(by_name));
-	append(reply, &list, sizeof(list));
+	reply_append(reply, &list, sizeof(list));
 	for (pool = next_seen(session, by_name.name);
 	     pool && list.n < TN_LIST_MAX;
 	     pool = next_seen(session, pool->spec.name)) {
 		pool_info(pool, &info);
-		append(reply, &info, sizeof(info));
+		reply_append(reply, &info, sizeof(info));
 		list.n++;
 	}
 	list.more = pool != NULL;
@@ -278,15 +185,41 @@ static int attach(struct session *session, struct pool *pool, uint32_t role,
 			   role, reply->fds);
 	if (r)
 		return r;
-	reply->n_fds = 3;
 	session_adopt(session, a);
+	r = keeper_attachment(session, a);
+	if (r < 0) {
+		attachment_free(tn_steal_ptr(session->fresh));
+		for (int i = 0; i < 3; i++)
+			close(reply->fds[i]);
+		return r;
+	}
+	reply->n_fds = 3;
 	return 0;
+}
+
+static void append_attachment(struct tn_packet *reply,
+			      const struct attachment *a)
+{
+	const struct pool *pool = a->pool;
+	const struct tn_open_reply open_reply = {
+		.data_bytes = pool->geo.data_bytes,
+		.meta_bytes = pool->geo.meta_bytes,
+		.control_bytes = pool->geo.control_bytes,
+		.mark = pool->mark,
+		.kind = pool->spec.kind,
+		.policy = pool->spec.policy,
+		.flags = pool->spec.flags,
+		.role = a->role,
+		.client = a->client,
+		.attach = a->number,
+	};
+
+	reply_append(reply, &open_reply, sizeof(open_reply));
 }
 
 static int handle_open(struct session *session, const void *body,
 		       struct tn_packet *reply)
 {
-	struct tn_open_reply open_reply;
 	struct tn_open open;
 	struct pool *pool;
 	int r;
@@ -295,28 +228,37 @@ static int handle_open(struct session *session, const void *body,
 	pool = find(session, open.name);
 	r = may_open(session, &open, pool);
 	if (r < 0)
-		return refuse(reply, r);
+		return reply_refuse(reply, r);
 	r = attach(session, pool, open.role, reply);
 	if (r == ATTACHMENT_NO_QUOTA)
-		return refuse(reply, -EDQUOT);
+		return reply_refuse(reply, -EDQUOT);
 	if (r == ATTACHMENT_FULL)
-		return refuse(reply, -EUSERS);
+		return reply_refuse(reply, -EUSERS);
 	if (r < 0)
 		return r;
-	open_reply = (struct tn_open_reply){
-		.data_bytes = pool->geo.data_bytes,
-		.meta_bytes = pool->geo.meta_bytes,
-		.control_bytes = pool->geo.control_bytes,
-		.mark = pool->mark,
-		.kind = pool->spec.kind,
-		.policy = pool->spec.policy,
-		.flags = pool->spec.flags,
-		.role = open.role,
-		.client = session->fresh->client,
-		.attach = session->fresh->number,
-	};
-	append(reply, &open_reply, sizeof(open_reply));
-	return 0;
+	append_attachment(reply, session->fresh);
+	return HANDLER_KEEP;
+}
+
+static int open_again(struct session *session, struct tn_packet *reply)
+{
+	uint32_t index = LEDGER_NOTE_THING(session->again);
+	int r;
+
+	tn_list_for_each(link, &session->attachments) {
+		struct attachment *a = tn_list_entry(link, struct attachment,
+						     link);
+
+		if (a->kept.index != index)
+			continue;
+		r = attachment_fds(a, reply->fds);
+		if (r < 0)
+			return r;
+		reply->n_fds = 3;
+		append_attachment(reply, a);
+		return 0;
+	}
+	return reply_refuse(reply, -ENOENT); /* it was ended since */
 }
 
 static int handle_leave(struct session *session, const void *body,
@@ -327,9 +269,13 @@ static int handle_leave(struct session *session, const void *body,
 
 	memcpy(&leave, body, sizeof(leave));
 	a = session_attachment(session, leave.attach);
+	if (!a && session->again)
+		return 0; /* an earlier tarnd saw to that */
 	if (!a)
-		return refuse(reply, -ENOENT);
-	session_leave(session, a, header_of(reply).id);
+		return reply_refuse(reply, -ENOENT);
+	keeper_begun(session, TN_MSG_LEAVE, reply_header(reply).id,
+		     a->kept.index);
+	session_leave(session, a, reply_header(reply).id);
 	return HANDLER_LATER;
 }
 
@@ -381,18 +327,41 @@ static int handle_controls(struct session *session, const void *body,
 	pool = find(session, controls.name);
 	r = may_audit(session, pool);
 	if (r < 0)
-		return refuse(reply, r);
+		return reply_refuse(reply, r);
 	probe(pool);
 	control = next_control(pool, controls.after, &controls_reply);
 	if (!control)
-		return refuse(reply, -ESRCH);
+		return reply_refuse(reply, -ESRCH);
 	r = backing_reopen(control, false);
 	if (r < 0)
 		return r;
 	reply->fds[0] = r;
 	reply->n_fds = 1;
-	append(reply, &controls_reply, sizeof(controls_reply));
+	reply_append(reply, &controls_reply, sizeof(controls_reply));
 	return 0;
+}
+
+bool handlers_done_before(const struct session *session,
+			  const struct tn_msg *msg)
+{
+	return session->again && LEDGER_NOTE_OP(session->again) == msg->op &&
+	       LEDGER_NOTE_ID(session->again) == msg->id;
+}
+
+/* HELLO and LEAVE see by themselves what is left to be done. */
+static int call_again(struct session *session, const void *body,
+		      struct tn_packet *reply)
+{
+	switch (LEDGER_NOTE_OP(session->again)) {
+	case TN_MSG_HELLO:
+		return hello_handle(session, body, reply);
+	case TN_MSG_LEAVE:
+		return handle_leave(session, body, reply);
+	case TN_MSG_OPEN:
+		return open_again(session, reply);
+	default:
+		return 0;
+	}
 }
 
 int handlers_call(struct session *session, const struct tn_packet *packet,
@@ -400,7 +369,7 @@ int handlers_call(struct session *session, const struct tn_packet *packet,
 {
 	static int (*const handlers[TN_MSG_N_OPS])(
 		struct session *, const void *, struct tn_packet *) = {
-		[TN_MSG_HELLO] = handle_hello,
+		[TN_MSG_HELLO] = hello_handle,
 		[TN_MSG_PING] = handle_ping,
 		[TN_MSG_CREATE] = handle_create,
 		[TN_MSG_DESTROY] = handle_destroy,
@@ -410,14 +379,20 @@ int handlers_call(struct session *session, const struct tn_packet *packet,
 		[TN_MSG_LEAVE] = handle_leave,
 		[TN_MSG_CONTROLS] = handle_controls,
 	};
-	struct tn_msg msg = header_of(packet);
+	struct tn_msg msg = reply_header(packet);
 	int r;
 
-	handlers_reply(reply, msg.op, msg.id, 0);
-	r = handlers[msg.op](session, packet->data + sizeof(msg), reply);
+	reply_init(reply, msg.op, msg.id, 0);
+	if (handlers_done_before(session, &msg)) {
+		r = call_again(session, packet->data + sizeof(msg), reply);
+	} else {
+		session->again = 0;
+		r = handlers[msg.op](session, packet->data + sizeof(msg),
+				     reply);
+	}
 	if (r < 0)
-		handlers_reply(reply, msg.op, msg.id, 0);
+		reply_init(reply, msg.op, msg.id, 0);
 	else
-		seal(reply);
+		reply_seal(reply);
 	return r;
 }

@@ -9,6 +9,7 @@
 enum {
 	HANDLER_LATER = 1, /* the reply is sent when session->leaving is gone */
 	HANDLER_CLOSE = 2, /* send the reply, then hang up */
+	HANDLER_KEEP = 3,  /* send the reply when what was made is kept */
 };
 
 /**
@@ -22,6 +23,6 @@ enum {
 int handlers_call(struct session *session, const struct tn_packet *packet,
 		  struct tn_packet *reply);
 
-/** handlers_reply() - a reply without a body */
-void handlers_reply(struct tn_packet *reply, uint16_t op, uint32_t id,
-		    int status);
+/** handlers_done_before() - has an earlier tarnd carried this request out? */
+bool handlers_done_before(const struct session *session,
+			  const struct tn_msg *msg);

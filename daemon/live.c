@@ -23,12 +23,15 @@
 #include "daemon/live.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 
+#define LIVE_NAME "tarn:live"
+
 int live_init(struct backing *live)
 {
-	tn_cleanup(tn_closep) int fd = backing_memfd("tarn:live");
+	tn_cleanup(tn_closep) int fd = backing_memfd(LIVE_NAME);
 
 	*live = (struct backing)BACKING_NONE;
 	if (fd < 0)
@@ -37,6 +40,16 @@ int live_init(struct backing *live)
 		return tn_neg_errno();
 	live->fd = tn_steal_fd(fd);
 	return 0;
+}
+
+bool live_check(int fd)
+{
+	const int seals = F_SEAL_SHRINK | F_SEAL_GROW;
+	int has = fcntl(fd, F_GET_SEALS);
+	struct stat st;
+
+	return backing_named(fd, LIVE_NAME) && fstat(fd, &st) == 0 &&
+	       st.st_size == 0 && has >= 0 && (has & seals) == seals;
 }
 
 bool live_gone(const struct backing *live)

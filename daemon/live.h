@@ -8,6 +8,9 @@
 /** live_init() - a live file; backing_fini() ends it. Return: 0 or -errno */
 int live_init(struct backing *live);
 
+/** live_check() - is that a live file? */
+bool live_check(int fd);
+
 /**
  * live_gone() - nobody has it mapped for writing, nor ever will
  * @live: as of live_init(); of BACKING_NONE nothing is known

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -105,6 +107,50 @@ int peer_init(struct peer *peer, int sock, bool by_pid)
 	return r;
 }
 
+/* By number it may be a stranger's: late, never too early (see above). */
+static int find_lost_pidfd(struct peer *peer)
+{
+	int fd = (int)syscall(SYS_pidfd_open, peer->pid, 0);
+
+	if (fd < 0)
+		return errno == ESRCH ? PEER_GONE : tn_neg_errno();
+	peer->pidfd = fd;
+	return 0;
+}
+
+int peer_restore(struct peer *peer, int sock)
+{
+	struct ucred cred;
+	socklen_t bytes = sizeof(cred);
+	int r = 0;
+
+	if (sock >= 0) {
+		if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &bytes))
+			return tn_neg_errno();
+		if (cred.pid != peer->pid || cred.uid != peer->uid ||
+		    cred.gid != peer->gid)
+			return -EUCLEAN;
+		r = get_groups(peer, sock);
+	}
+	if (r == 0 && peer->pidfd < 0)
+		r = find_lost_pidfd(peer);
+	return r;
+}
+
+/* A name of the kernel's: pidfd:[inode], or before 6.9 anon_inode:[pidfd]. */
+bool peer_is_pidfd(int fd)
+{
+	char path[32], is[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, is, sizeof(is) - 1);
+	if (n < 0)
+		return false;
+	is[n] = '\0';
+	return !strncmp(is, "pidfd:[", 7) || !strcmp(is, "anon_inode:[pidfd]");
+}
+
 void peer_fini(struct peer *peer)
 {
 	tn_freep(&peer->groups);
@@ -112,11 +158,11 @@ void peer_fini(struct peer *peer)
 	tn_closep(&peer->pidfd);
 }
 
-static bool is_dead(const struct peer *peer)
+bool peer_is_dead(const struct peer *peer)
 {
 	struct pollfd pfd = { .fd = peer->pidfd, .events = POLLIN };
 
-	return poll(&pfd, 1, 0) != 0;
+	return peer->pidfd < 0 || poll(&pfd, 1, 0) != 0;
 }
 
 /* A process's pidfds have one inode since they have any, of a number that is
@@ -138,7 +184,7 @@ bool peer_same(const struct peer *a, const struct peer *b)
 {
 	int same = same_inode(a->pidfd, b->pidfd);
 
-	if (a->uid != b->uid || is_dead(a))
+	if (a->uid != b->uid || peer_is_dead(a))
 		return false;
 	return same >= 0 ? same : a->pid && a->pid == b->pid;
 }

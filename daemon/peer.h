@@ -30,10 +30,26 @@ int peer_init(struct peer *peer, int sock, bool by_pid);
 void peer_fini(struct peer *peer);
 
 /**
+ * peer_restore() - one that an earlier tarnd knew
+ * @peer: .pid, .uid, .gid and .pidfd are set; .pidfd may be -1: lost
+ * @sock: its connection; -1: there is none, and its groups are not known
+ *
+ * Return: 0; PEER_GONE: it is dead, and has no pidfd; -EUCLEAN: the connection
+ *         is another's; -errno.
+ */
+int peer_restore(struct peer *peer, int sock);
+
+/** peer_is_pidfd() - is it a pidfd, of whomever? */
+bool peer_is_pidfd(int fd);
+
+/**
  * peer_same() - is that one living process, of one uid?
  * @a: connected earlier than @b
  */
 bool peer_same(const struct peer *a, const struct peer *b);
+
+/** peer_is_dead() - or not known to be alive */
+bool peer_is_dead(const struct peer *peer);
 
 /** peer_in_group() - is @gid the peer's own or a supplementary group? */
 bool peer_in_group(const struct peer *peer, gid_t gid);

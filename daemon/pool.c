@@ -64,33 +64,40 @@ int pool_make_control(const struct pool *pool, const char *name,
 	return 0;
 }
 
+enum { META, DATA, SELF, N_FILES };
+
+static void file_name(const struct pool_spec *spec, int which,
+		      char ret[TN_NAME_BYTES + 16])
+{
+	static const char *const words[] = { "meta", "data", "tarnd" };
+
+	snprintf(ret, TN_NAME_BYTES + 16, "tarn:%s:%s", spec->name,
+		 words[which]);
+}
+
 static int make_files(struct pool *pool)
 {
 	char name[TN_NAME_BYTES + 16];
 	int r;
 
-	snprintf(name, sizeof(name), "tarn:%s:meta", pool->spec.name);
+	file_name(&pool->spec, META, name);
 	r = backing_init(&pool->meta, name, pool->geo.meta_bytes,
 			 PROT_READ | PROT_WRITE);
 	if (r < 0)
 		return r;
-	snprintf(name, sizeof(name), "tarn:%s:data", pool->spec.name);
+	file_name(&pool->spec, DATA, name);
 	r = backing_init(&pool->data, name, pool->geo.data_bytes,
 			 PROT_READ);
 	if (r < 0)
 		return r;
-	snprintf(name, sizeof(name), "tarn:%s:tarnd", pool->spec.name);
+	file_name(&pool->spec, SELF, name);
 	return pool_make_control(pool, name, TN_DAEMON_SLOT, &pool->self);
 }
 
-static int format(struct pool *pool)
+static int look_at_files(struct pool *pool)
 {
-	const struct pool_spec *spec = &pool->spec;
 	uint8_t *self = pool->self.map;
-	int r;
 
-	tn_pool_format(pool->meta.map, &pool->geo, spec->name, spec->kind,
-		       spec->policy, spec->flags, pool->mark);
 	pool->view.shapes = calloc(TN_N_CLASSES, sizeof(*pool->view.shapes));
 	if (!pool->view.shapes)
 		return -ENOMEM;
@@ -100,12 +107,27 @@ static int format(struct pool *pool)
 		.rec = tn_lane_rec(&pool->geo, self, 0),
 		.client = TN_DAEMON_SLOT,
 	};
-	r = tn_pool_attach(&pool->view, pool->meta.map, pool->data.map,
-			   &pool->geo, TN_PRODUCER);
-	if (r < 0)
-		return r;
+	return tn_pool_attach(&pool->view, pool->meta.map, pool->data.map,
+			      &pool->geo, TN_PRODUCER);
+}
+
+static void set_busy(struct pool *pool)
+{
 	tn64_store_relaxed(&pool->queue.self.rec->state,
 			   TN_LANE_BUSY | (uint64_t)getpid());
+}
+
+static int format(struct pool *pool)
+{
+	const struct pool_spec *spec = &pool->spec;
+	int r;
+
+	tn_pool_format(pool->meta.map, &pool->geo, spec->name, spec->kind,
+		       spec->policy, spec->flags, pool->mark);
+	r = look_at_files(pool);
+	if (r < 0)
+		return r;
+	set_busy(pool);
 	tn_lane_start(&pool->view, &pool->queue.self);
 	return 0;
 }
@@ -113,6 +135,7 @@ static int format(struct pool *pool)
 static void pool_free(struct pool *pool)
 {
 	tn_assert(!pool->slots.n_used);
+	keeper_pool_gone(pool);
 	free(pool->view.shapes);
 	backing_fini(&pool->self);
 	backing_fini(&pool->data);
@@ -127,21 +150,31 @@ static void pool_unrefp(struct pool **pool)
 	*pool = pool_unref(*pool);
 }
 
-int pool_new(struct pool **ret, const struct pool_spec *spec, uint64_t mark,
-	     struct quota *quota, bool force)
+static struct pool *make_struct(const struct pool_spec *spec, uint64_t mark)
 {
-	tn_cleanup(pool_unrefp) struct pool *pool = calloc(1, sizeof(*pool));
-	int r;
+	struct pool *pool = calloc(1, sizeof(*pool));
 
 	if (!pool)
-		return -ENOMEM;
+		return NULL;
 	pool->spec = *spec;
 	pool->mark = mark;
 	pool->refs = 1;
 	pool->meta = pool->data = pool->self = (struct backing)BACKING_NONE;
-	slots_init(&pool->slots);
+	slots_init(&pool->slots, NULL);
 	tn_list_init(&pool->attachments);
+	tn_list_init(&pool->self_job.link);
 	reaper_queue_init(&pool->queue);
+	return pool;
+}
+
+int pool_new(struct pool **ret, const struct pool_spec *spec, uint64_t mark,
+	     struct quota *quota, bool force)
+{
+	tn_cleanup(pool_unrefp) struct pool *pool = make_struct(spec, mark);
+	int r;
+
+	if (!pool)
+		return -ENOMEM;
 	r = tn_geo_init(&pool->geo, spec->bytes);
 	if (r == 0)
 		r = charge(pool, quota, force);
@@ -152,6 +185,108 @@ int pool_new(struct pool **ret, const struct pool_spec *spec, uint64_t mark,
 	if (r == 0)
 		*ret = tn_steal_ptr(pool);
 	return r;
+}
+
+/* having it again */
+
+int pool_file_of(const struct pool_spec *spec, const struct tn_geo *geo, int fd)
+{
+	const uint64_t bytes[N_FILES] = {
+		geo->meta_bytes, geo->data_bytes, geo->control_bytes,
+	};
+	char name[TN_NAME_BYTES + 16];
+
+	for (int which = 0; which < N_FILES; which++) {
+		file_name(spec, which, name);
+		if (backing_check(fd, name, bytes[which]) == 0)
+			return which;
+	}
+	return -1;
+}
+
+/* Clients can write there. What we know better is put right; the rest of the
+ * pool is then as little to be believed. */
+static int look_again(struct pool *pool)
+{
+	const struct pool_spec *spec = &pool->spec;
+	int r = look_at_files(pool);
+
+	if (r == 0 && pool->view.mark == pool->mark &&
+	    pool->view.kind == spec->kind && pool->view.policy == spec->policy)
+		return 0;
+	if (r == -ENOMEM)
+		return r;
+	free(pool->view.shapes);
+	tn_pool_write_header(pool->meta.map, &pool->geo, spec->name,
+			     spec->kind, spec->policy, spec->flags, pool->mark);
+	r = look_at_files(pool);
+	if (r == 0)
+		pool_poison(pool);
+	return r;
+}
+
+static int map_files(struct pool *pool, const int fds[3])
+{
+	int r;
+
+	pool->meta.fd = fds[META];
+	r = backing_map(&pool->meta, pool->geo.meta_bytes,
+			PROT_READ | PROT_WRITE);
+	if (r < 0)
+		return r;
+	pool->data.fd = fds[DATA];
+	r = backing_map(&pool->data, pool->geo.data_bytes, PROT_READ);
+	if (r < 0)
+		return r;
+	pool->self.fd = fds[SELF];
+	return backing_map(&pool->self, pool->geo.control_bytes,
+			   PROT_READ | PROT_WRITE);
+}
+
+int pool_restore(struct pool **ret, const struct pool_spec *spec, uint64_t mark,
+		 struct quota *quota, int fds[3])
+{
+	tn_cleanup(pool_unrefp) struct pool *pool = make_struct(spec, mark);
+	int r;
+
+	if (!pool)
+		return -ENOMEM;
+	r = tn_geo_init(&pool->geo, spec->bytes);
+	if (r == 0)
+		r = charge(pool, quota, true);
+	if (r == 0)
+		r = map_files(pool, fds);
+	if (r == 0)
+		r = look_again(pool);
+	if (r == 0)
+		*ret = tn_steal_ptr(pool);
+	else if (pool)
+		pool->meta.fd = pool->data.fd = pool->self.fd = -1;
+	return r;
+}
+
+/* The lane goes on from where it was; a new one in its place would forget
+ * what its last step was. */
+static void on_self_restored(struct reaper_job *job)
+{
+	struct pool *pool = tn_list_entry(job, struct pool, self_job);
+
+	set_busy(pool);
+	tn64_store_relaxed(&pool->view.clients[TN_DAEMON_SLOT].state, 0);
+	if (job->result < 0)
+		pool_poison(pool);
+	pool_unref(pool);
+}
+
+void pool_restore_self(struct pool *pool, struct reaper *reaper)
+{
+	struct reaper_job *job = &pool->self_job;
+
+	job->control = pool->self.map;
+	job->client = TN_DAEMON_SLOT;
+	job->done = on_self_restored;
+	pool_ref(pool);
+	reaper_post(reaper, &pool->queue, job);
 }
 
 struct pool *pool_ref(struct pool *pool)
@@ -175,6 +310,8 @@ unsigned pool_n_clients(const struct pool *pool)
 void pool_poison(struct pool *pool)
 {
 	pool->poisoned = true;
+	if (pool->kept.there)
+		keeper_pool_there(pool);
 	/* read by itself; what it stops needs no order */
 	tn64_store_relaxed(&pool->view.header->poison, 1);
 }

@@ -9,12 +9,15 @@
 
 #include "base/list.h"
 #include "daemon/backing.h"
+#include "daemon/keeper.h"
 #include "daemon/policy.h"
 #include "daemon/quota.h"
 #include "daemon/reaper.h"
 #include "daemon/slots.h"
 #include "pool/pool.h"
 #include "proto/wire.h"
+
+struct registry;
 
 struct pool_spec {
 	char name[TN_NAME_BYTES];
@@ -38,6 +41,12 @@ struct pool {
 	struct quota_charge bytes_charge, pool_charge;
 	uint64_t mark;
 	bool poisoned;          /* tarnd's word; the header's is a copy */
+	bool unlinked;          /* it has no name any more */
+	bool pending;           /* not surely in the store: nobody may see it */
+	struct kept kept;
+	struct store_wait wait;     /* while it is pending, if it is declared */
+	struct registry *registry;  /* likewise */
+	struct reaper_job self_job; /* to recover tarnd, after its own death */
 	unsigned refs;          /* one for the name, one for each attachment */
 };
 
@@ -60,6 +69,26 @@ enum { POOL_NO_QUOTA = 1 };
  */
 int pool_new(struct pool **ret, const struct pool_spec *spec, uint64_t mark,
 	     struct quota *quota, bool force);
+
+/** pool_file_of() - which file of the pool is @fd: 0 meta, 1 data, 2 self;
+ *  -1: it is not one of this pool's */
+int pool_file_of(const struct pool_spec *spec, const struct tn_geo *geo,
+		 int fd);
+
+/**
+ * pool_restore() - have a pool again that an earlier tarnd made
+ * @spec, @mark: from the ledger; checked
+ * @fds: meta, data, self, as of pool_file_of(); taken over, if 0 is returned
+ *
+ * It is as it was; what is wrong with its header poisons it. Return: 0, -errno.
+ */
+int pool_restore(struct pool **ret, const struct pool_spec *spec, uint64_t mark,
+		 struct quota *quota, int fds[3]);
+
+/** pool_restore_self() - end what the earlier tarnd had under way in it, before
+ *  anybody is recovered */
+void pool_restore_self(struct pool *pool, struct reaper *reaper);
+
 struct pool *pool_ref(struct pool *pool);
 struct pool *pool_unref(struct pool *pool); /* NULL, always */
 

@@ -40,10 +40,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <time.h>
 
 #include "base/assert.h"
 #include "base/cleanup.h"
+#include "daemon/clock.h"
 
 #define SLICE_BUDGET 8192U      /* slots and pages; some 100 us */
 #define SLICE_SECONDS_MAX 5     /* beyond it something is broken */
@@ -62,14 +62,6 @@ struct reaper {
 	int64_t slice_began_ms;  /* 0: no slice is under way */
 	int event_fd;
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 /* Without the lock. Return: as tn_recover_step(). */
 static int slice(struct reaper_queue *queue, struct reaper_job *job)
@@ -94,7 +86,7 @@ static void finish(struct reaper *reaper, struct reaper_job *job)
 
 static void rest(struct reaper *reaper, struct reaper_job *job)
 {
-	job->due_ms = now_ms() + ((int64_t)REST_MS << job->rests);
+	job->due_ms = clock_ms() + ((int64_t)REST_MS << job->rests);
 	if (job->rests < REST_DOUBLINGS)
 		job->rests++;
 	if (tn_list_empty(&reaper->resting) || job->due_ms < reaper->due_ms)
@@ -116,7 +108,7 @@ static void enqueue(struct reaper *reaper, struct reaper_job *job)
 /* Resting jobs that are due go on. */
 static void wake_due(struct reaper *reaper)
 {
-	int64_t now = now_ms();
+	int64_t now = clock_ms();
 
 	if (tn_list_empty(&reaper->resting) || now < reaper->due_ms)
 		return;
@@ -143,7 +135,7 @@ static void turn(struct reaper *reaper)
 					       struct reaper_job, link);
 	int r;
 
-	reaper->slice_began_ms = now_ms() + 1;
+	reaper->slice_began_ms = clock_ms() + 1;
 	pthread_mutex_unlock(&reaper->lock);
 	r = slice(queue, job);
 	pthread_mutex_lock(&reaper->lock);
@@ -306,5 +298,5 @@ bool reaper_healthy(struct reaper *reaper)
 	pthread_mutex_lock(&reaper->lock);
 	began = reaper->slice_began_ms;
 	pthread_mutex_unlock(&reaper->lock);
-	return !began || now_ms() - began <= SLICE_SECONDS_MAX * 1000;
+	return !began || clock_ms() - began <= SLICE_SECONDS_MAX * 1000;
 }

@@ -9,10 +9,12 @@
 #include "base/assert.h"
 #include "base/bits.h"
 #include "base/cleanup.h"
+#include "daemon/log.h"
 
-void registry_init(struct registry *registry)
+void registry_init(struct registry *registry, struct keeper *keeper)
 {
 	memset(registry, 0, sizeof(*registry));
+	registry->keeper = keeper;
 }
 
 void registry_fini(struct registry *registry)
@@ -20,7 +22,7 @@ void registry_fini(struct registry *registry)
 	for (size_t i = 0; i < registry->n; i++)
 		pool_unref(registry->pools[i]);
 	free(registry->pools);
-	registry_init(registry);
+	registry_init(registry, NULL);
 }
 
 /* The index of the first pool whose name is not less than @name. */
@@ -78,15 +80,25 @@ static int make_room(struct registry *registry)
 	return 0;
 }
 
-int registry_add(struct registry *registry, const struct pool_spec *spec,
-		 struct quota *quota, bool force)
+static void insert(struct registry *registry, struct pool *pool)
 {
-	size_t at = position(registry, spec->name);
+	size_t at = position(registry, pool->spec.name);
+
+	memmove(registry->pools + at + 1, registry->pools + at,
+		(registry->n - at) * sizeof(struct pool *));
+	registry->pools[at] = pool;
+	registry->n++;
+	registry->marks[pool->mark / 64] |= 1ULL << pool->mark % 64;
+}
+
+int registry_add(struct registry *registry, const struct pool_spec *spec,
+		 struct quota *quota, bool force, struct pool **ret)
+{
 	struct pool *pool;
 	uint64_t mark;
 	int r;
 
-	if (is_at(registry, at, spec->name))
+	if (is_at(registry, position(registry, spec->name), spec->name))
 		return REGISTRY_EXISTS;
 	r = make_room(registry);
 	if (r == 0)
@@ -95,19 +107,64 @@ int registry_add(struct registry *registry, const struct pool_spec *spec,
 		r = pool_new(&pool, spec, mark, quota, force);
 	if (r)
 		return r == POOL_NO_QUOTA ? REGISTRY_NO_QUOTA : r;
-	memmove(registry->pools + at + 1, registry->pools + at,
-		(registry->n - at) * sizeof(struct pool *));
-	registry->pools[at] = pool;
-	registry->n++;
-	registry->marks[mark / 64] |= 1ULL << mark % 64;
+	r = keeper_pool(registry->keeper, pool);
+	if (r < 0) {
+		pool_unref(pool);
+		return r;
+	}
+	pool->pending = true;
+	insert(registry, pool);
+	*ret = pool;
 	return 0;
+}
+
+void registry_show(struct pool *pool)
+{
+	keeper_pool_there(pool);
+	pool->pending = false;
+}
+
+static void on_kept(struct store_wait *wait, int r)
+{
+	struct pool *pool = tn_list_entry(wait, struct pool, wait);
+	const struct log_about about = { .pool = pool->spec.name };
+
+	if (r == 0) {
+		registry_show(pool);
+		return;
+	}
+	log_line(LOG_ERR, &about, "cannot be kept: %s", strerror(-r));
+	registry_remove(pool->registry, pool);
+}
+
+int registry_show_when_kept(struct registry *registry, struct pool *pool)
+{
+	int r = 0;
+
+	pool->registry = registry;
+	pool->wait.done = on_kept;
+	if (registry->keeper)
+		r = store_confirm(&registry->keeper->store, &pool->wait);
+	if (r <= 0)
+		on_kept(&pool->wait, r);
+	return r < 0 ? r : 0;
+}
+
+int registry_restore(struct registry *registry, struct pool *pool)
+{
+	int r = make_room(registry);
+
+	if (r == 0)
+		insert(registry, pool);
+	return r;
 }
 
 struct pool *registry_find(const struct registry *registry, const char *name)
 {
 	size_t at = position(registry, name);
 
-	return is_at(registry, at, name) ? registry->pools[at] : NULL;
+	return is_at(registry, at, name) && !registry->pools[at]->pending ?
+	       registry->pools[at] : NULL;
 }
 
 struct pool *registry_after(const struct registry *registry, const char *name)
@@ -115,6 +172,8 @@ struct pool *registry_after(const struct registry *registry, const char *name)
 	size_t at = position(registry, name);
 
 	if (is_at(registry, at, name))
+		at++;
+	while (at < registry->n && registry->pools[at]->pending)
 		at++;
 	return at < registry->n ? registry->pools[at] : NULL;
 }
@@ -128,5 +187,8 @@ void registry_remove(struct registry *registry, struct pool *pool)
 	memmove(registry->pools + at, registry->pools + at + 1,
 		(registry->n - at) * sizeof(struct pool *));
 	registry->marks[pool->mark / 64] &= ~(1ULL << pool->mark % 64);
+	pool->unlinked = true;
+	if (pool->kept.there)
+		keeper_pool_there(pool);
 	pool_unref(pool);
 }

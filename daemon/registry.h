@@ -6,6 +6,7 @@
 #include "daemon/pool.h"
 
 struct registry {
+	struct keeper *keeper; /* of the pools that are made; may be NULL */
 	struct pool **pools; /* sorted by name */
 	size_t n, room;
 	uint64_t marks[65536 / 64]; /* bit m: a named pool carries mark m */
@@ -13,17 +14,31 @@ struct registry {
 
 enum { REGISTRY_EXISTS = 1, REGISTRY_NO_QUOTA = 2, REGISTRY_ABSENT = 3 };
 
-void registry_init(struct registry *registry);
+void registry_init(struct registry *registry, struct keeper *keeper);
 void registry_fini(struct registry *registry);
 
 /**
  * registry_add() - make a pool and name it
  * @spec, @quota, @force: as of pool_new()
+ * @ret: borrowed
+ *
+ * It is .pending, and not to be found, until registry_show().
  *
  * Return: 0; REGISTRY_EXISTS; REGISTRY_NO_QUOTA; -errno.
  */
 int registry_add(struct registry *registry, const struct pool_spec *spec,
-		 struct quota *quota, bool force);
+		 struct quota *quota, bool force, struct pool **ret);
+
+/** registry_show() - the pool is surely in the store: all may see it */
+void registry_show(struct pool *pool);
+
+/** registry_show_when_kept() - the same as soon as it is, or remove it and log
+ *  why. Return: 0; -errno: it is removed already */
+int registry_show_when_kept(struct registry *registry, struct pool *pool);
+
+/** registry_restore() - a pool that was in an earlier tarnd's; it takes the
+ *  reference. Return: 0 or -ENOMEM */
+int registry_restore(struct registry *registry, struct pool *pool);
 
 /** registry_find() - borrowed; NULL: there is none */
 struct pool *registry_find(const struct registry *registry, const char *name);

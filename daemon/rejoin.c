@@ -26,6 +26,8 @@
 
 #include <poll.h>
 
+#include "daemon/connection.h"
+
 static bool hung_up(int fd)
 {
 	struct pollfd pfd = { .fd = fd, .events = POLLRDHUP };
@@ -39,9 +41,11 @@ static bool has_session(const struct session *s)
 			 s->state == SESSION_DETACHED);
 }
 
-static struct session *find(const struct session *s,
+struct session *rejoin_find(const struct session *s,
 			    const struct tn_hello *hello)
 {
+	if (hung_up(s->fd))
+		return NULL;
 	tn_list_for_each(link, &s->server->sessions) {
 		struct session *old = tn_list_entry(link, struct session, link);
 
@@ -79,13 +83,15 @@ static void take_over(struct session *s, struct session *old, uint32_t known)
 	old->live = (struct backing)BACKING_NONE;
 }
 
-bool rejoin(struct session *s, const struct tn_hello *hello)
+bool rejoin(struct session *s, const struct tn_hello *hello, uint32_t id)
 {
-	struct session *old = hung_up(s->fd) ? NULL : find(s, hello);
+	struct session *old = rejoin_find(s, hello);
 	struct log_about about = session_about(s);
 
 	if (!old)
 		return false;
+	connection_close(old); /* with what it was just making */
+	keeper_rejoined(s, old, id);
 	take_over(s, old, hello->known);
 	session_free(old);
 	log_line(LOG_DEBUG, &about, "goes on with its session");

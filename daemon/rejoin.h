@@ -3,11 +3,16 @@
 /* A process whose connection was lost comes again. See rejoin.c. */
 #include "daemon/session.h"
 
+/** rejoin_find() - the session that a HELLO names, if @s may go on with it; or
+ *  NULL. @hello->session is not 0 */
+struct session *rejoin_find(const struct session *s,
+			    const struct tn_hello *hello);
+
 /**
  * rejoin() - go on with the session that a HELLO names, over @s's connection
  * @s: in SESSION_NEW; takes over all that the earlier one had, which is freed
- * @hello: .session is not 0
+ * @hello, @id: the request; .session is not 0
  *
  * Return: is it so? If not, @s is as it was.
  */
-bool rejoin(struct session *s, const struct tn_hello *hello);
+bool rejoin(struct session *s, const struct tn_hello *hello, uint32_t id);

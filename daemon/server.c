@@ -29,6 +29,7 @@
 
 #include "base/bits.h"
 #include "base/cleanup.h"
+#include "daemon/adopt.h"
 #include "daemon/listener.h"
 #include "daemon/log.h"
 #include "daemon/poolfile.h"
@@ -140,10 +141,10 @@ static int add_pool(struct server *server, const struct pool_spec *spec)
 				 "says, and stays as it is");
 		return 0;
 	}
-	r = registry_add(&server->registry, spec, &server->quota, true);
+	r = registry_add(&server->registry, spec, &server->quota, true, &there);
 	if (r < 0)
 		log_line(LOG_ERR, &about, "cannot be made: %s", strerror(-r));
-	return r;
+	return r < 0 ? r : registry_show_when_kept(&server->registry, there);
 }
 
 static int add_pools(struct server *server, const struct pool_spec *specs,
@@ -278,12 +279,15 @@ static int add_events(struct server *server)
 	return add_watchdog(server);
 }
 
-static int open_listener(struct server *server)
+/* What was passed in, or else one of our own. */
+static int open_listener(struct server *server, int passed_in)
 {
-	int r = systemd_listener(&server->listen_fd);
+	int r;
 
-	if (r)
-		return r < 0 ? r : 0;
+	if (passed_in >= 0) {
+		server->listen_fd = passed_in;
+		return 0;
+	}
 	r = listener_open(server->config.socket, server->config.user);
 	if (r < 0)
 		return r;
@@ -303,6 +307,36 @@ static int make_loop(struct server *server)
 	return server->base ? add_signals(server) : -ENOMEM;
 }
 
+/* All that there was, and all that is declared, before the first client. */
+static int make_pools(struct server *server, struct inheritance *in)
+{
+	int r = adopt(server, in);
+
+	if (r < 0)
+		return r;
+	r = first_pools(server);
+	store_sync(&server->keeper.store);
+	return r;
+}
+
+static int start(struct server *server)
+{
+	struct inheritance in;
+	int r = systemd_inherit(&in);
+
+	if (r == 0)
+		r = make_pools(server, &in);
+	if (r == 0)
+		r = open_listener(server, in.listener);
+	systemd_disinherit(&in);
+	if (r < 0)
+		return r;
+	r = add_events(server);
+	if (r < 0)
+		log_error("cannot start: %s", strerror(-r));
+	return r;
+}
+
 int server_init(struct server *server, const struct config *config, int argc,
 		char *argv[])
 {
@@ -312,23 +346,14 @@ int server_init(struct server *server, const struct config *config, int argc,
 		.config = *config, .argc = argc, .argv = argv, .listen_fd = -1,
 	};
 	tn_list_init(&server->sessions);
-	registry_init(&server->registry);
+	registry_init(&server->registry, &server->keeper);
 	quota_init(&server->quota, &config->limits);
 	r = make_loop(server);
 	if (r < 0) {
 		log_error("cannot start: %s", strerror(-r));
 		return r;
 	}
-	r = first_pools(server);
-	if (r < 0)
-		return r;
-	r = open_listener(server);
-	if (r < 0)
-		return r;
-	r = add_events(server);
-	if (r < 0)
-		log_error("cannot start: %s", strerror(-r));
-	return r;
+	return start(server);
 }
 
 static void free_event(struct event **event)
@@ -354,19 +379,36 @@ static void free_events(struct server *server)
 	server->base = NULL;
 }
 
+/*
+ * The next tarnd goes on with all of it, so nothing is ended here: it is as
+ * if we had been killed, but for a slice of recovery that was completed. If
+ * there will be no next one, the manager closes what it holds, and clients
+ * find the other end of their connections gone, as at any end of tarnd.
+ */
+static void leave_all(struct server *server)
+{
+	log_info("%u pools and %u clients stay for the next tarnd",
+		 n_pools(server), server->n_sessions);
+}
+
 void server_fini(struct server *server)
 {
+	/* first the thread, for it looks at the pools */
+	reaper_free(server->reaper);
+	server->reaper = NULL;
+	if (keeper_keeps(&server->keeper)) {
+		leave_all(server);
+		return;
+	}
 	if (server->own_socket)
 		unlink(server->config.socket);
 	tn_closep(&server->listen_fd);
 	free_event(&server->status); /* nothing is to change it any more */
-	/* first the thread, for it looks at the pools */
-	reaper_free(server->reaper);
-	server->reaper = NULL;
 	tn_list_for_each(link, &server->sessions)
 		session_free(tn_list_entry(link, struct session, link));
 	registry_fini(&server->registry);
 	quota_fini(&server->quota);
+	keeper_fini(&server->keeper);
 	free_events(server);
 }
 

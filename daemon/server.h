@@ -3,6 +3,7 @@
 /* The event loop and what hangs on it. See server.c. */
 #include "base/list.h"
 #include "daemon/config.h"
+#include "daemon/keeper.h"
 #include "daemon/quota.h"
 #include "daemon/reaper.h"
 #include "daemon/registry.h"
@@ -17,6 +18,7 @@ struct server {
 	struct config config;
 	int argc;                /* to read the configuration again */
 	char **argv;
+	struct keeper keeper;
 	struct quota quota;
 	struct registry registry;
 	struct reaper *reaper;

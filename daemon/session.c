@@ -63,9 +63,10 @@ void session_free(struct session *s)
 {
 	if (!s)
 		return;
+	connection_close(s);
 	tn_list_for_each(link, &s->attachments)
 		attachment_free(tn_list_entry(link, struct attachment, link));
-	connection_close(s);
+	keeper_session_gone(s);
 	if (s->death)
 		event_free(s->death);
 	if (s->timer)
@@ -92,10 +93,10 @@ static void start_timer(struct session *s, time_t seconds)
 /* The process has nothing to do with its attachments any more. */
 static void end_all(struct session *s)
 {
+	connection_close(s);
 	s->state = SESSION_DEAD;
 	s->fresh = NULL;
 	s->leaving = 0;
-	connection_close(s);
 	tn_list_for_each(link, &s->attachments)
 		attachment_end(tn_list_entry(link, struct attachment, link),
 			       s->server->reaper);
@@ -195,12 +196,18 @@ static uint32_t next_number(struct session *s)
 	return s->last_number;
 }
 
-void session_adopt(struct session *s, struct attachment *a)
+void session_adopt_restored(struct session *s, struct attachment *a,
+			    uint32_t number)
 {
-	a->number = next_number(s);
+	a->number = number;
 	a->owner = s;
 	a->gone = on_gone;
 	tn_list_append(&s->attachments, &a->link);
+}
+
+void session_adopt(struct session *s, struct attachment *a)
+{
+	session_adopt_restored(s, a, next_number(s));
 	s->fresh = a;
 	server_changed(s->server);
 }
@@ -276,15 +283,12 @@ static int session_init(struct session *s)
 	return r < 0 ? r : make_events(s);
 }
 
-void session_new(struct server *server, int fd)
+static struct session *make_struct(struct server *server, int fd)
 {
 	struct session *s = calloc(1, sizeof(*s));
-	int r;
 
-	if (!s) {
-		close(fd);
-		return;
-	}
+	if (!s)
+		return NULL;
 	s->server = server;
 	s->state = SESSION_NEW;
 	s->fd = fd;
@@ -292,7 +296,20 @@ void session_new(struct server *server, int fd)
 	s->live = (struct backing)BACKING_NONE;
 	tn_list_init(&s->attachments);
 	tn_list_append(&server->sessions, &s->link);
-	server->n_sessions++;
+	if (fd >= 0)
+		server->n_sessions++;
+	return s;
+}
+
+void session_new(struct server *server, int fd)
+{
+	struct session *s = make_struct(server, fd);
+	int r;
+
+	if (!s) {
+		close(fd);
+		return;
+	}
 	r = session_init(s);
 	if (r < 0)
 		log_error("a connection is lost: %s", strerror(-r));
@@ -300,4 +317,79 @@ void session_new(struct server *server, int fd)
 		session_free(s);
 	else
 		server_changed(server);
+}
+
+/* after a restart of tarnd */
+
+static int restore_peer(struct session *s, const struct ledger_session *record,
+			int pidfd)
+{
+	int r;
+
+	s->peer.pid = (pid_t)record->pid;
+	s->peer.uid = record->uid;
+	s->peer.gid = record->gid;
+	s->peer.pidfd = pidfd;
+	r = peer_restore(&s->peer, s->fd);
+	if (r < 0)
+		return r;
+	if (r == PEER_GONE)
+		s->state = SESSION_DEAD;
+	return s->fd < 0 ? 0 :
+	       quota_charge(&s->server->quota, &s->charge, s->peer.uid,
+			    QUOTA_CONNECTIONS, 1, true);
+}
+
+static int restore_events(struct session *s)
+{
+	s->timer = evtimer_new(s->server->base, on_timer, s);
+	if (!s->timer)
+		return -ENOMEM;
+	if (s->state == SESSION_DEAD)
+		return 0;
+	s->death = event_new(s->server->base, s->peer.pidfd, EV_READ, on_death,
+			     s);
+	if (!s->death || event_add(s->death, NULL) < 0)
+		return -ENOMEM;
+	return s->fd < 0 ? 0 : connection_open(s);
+}
+
+int session_restore(struct session **ret, struct server *server, uint32_t index,
+		    int sock, int pidfd, int live)
+{
+	const struct ledger_session *record =
+		ledger_session(&server->keeper.ledger, index);
+	struct session *s = make_struct(server, sock);
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	s->state = sock < 0 ? SESSION_DETACHED : SESSION_OPEN;
+	s->id = record->id;
+	s->secret = record->secret;
+	s->last_number = (uint32_t)tn64_load_relaxed(&record->last_number);
+	r = restore_peer(s, record, pidfd);
+	if (r == 0)
+		r = restore_events(s);
+	if (r < 0) {
+		s->peer.pidfd = -1;
+		quota_refund(&s->charge);
+		server->n_sessions -= sock >= 0;
+		s->fd = -1;
+		session_free(s);
+		return r;
+	}
+	s->live.fd = live;
+	s->kept = (struct kept){ &server->keeper, index, true };
+	*ret = s;
+	return 0;
+}
+
+void session_restored(struct session *s)
+{
+	if (s->state == SESSION_DEAD)
+		end_all(s);
+	else if (s->state == SESSION_DETACHED)
+		probe_now_and_then(s);
+	free_if_idle(s);
 }

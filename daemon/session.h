@@ -3,6 +3,7 @@
 /* A process, its connection, and what it is attached to. See session.c. */
 #include "base/list.h"
 #include "daemon/attachment.h"
+#include "daemon/keeper.h"
 #include "daemon/log.h"
 #include "daemon/peer.h"
 #include "daemon/server.h"
@@ -14,6 +15,18 @@ enum session_state {
 	SESSION_DETACHED, /* no connection, but the process is attached */
 	SESSION_DEAD,     /* the process is dead, or has unmapped it all; its
 	                   * attachments are going */
+};
+
+/* What the request under way has made, and nobody is told of before it is
+ * surely kept. See making.c. */
+struct making {
+	struct store_wait wait;
+	bool waiting;
+	uint16_t op;
+	uint32_t id;                /* of the request */
+	struct pool *pool;          /* CREATE */
+	bool rejoin;                /* HELLO: to go on with a session ... */
+	struct tn_hello hello;      /* ... which this one names */
 };
 
 struct session {
@@ -35,6 +48,10 @@ struct session {
 	uint32_t leaving;           /* number of the attachment, or 0 */
 	uint32_t leave_id;          /* id of that request */
 	unsigned probes;            /* of .live, since the connection's end */
+	struct making making;
+	struct kept kept, kept_connection;
+	uint64_t again;             /* of an earlier tarnd: what it had done and
+	                             * not been seen to; LEDGER_NOTE, or 0 */
 };
 
 /**
@@ -42,6 +59,20 @@ struct session {
  * @fd: non-blocking; closed in any case
  */
 void session_new(struct server *server, int fd);
+
+/**
+ * session_restore() - one that an earlier tarnd had
+ * @index: of its record in the ledger, which is checked
+ * @sock, @pidfd, @live: what was in the store, checked; -1: was not there.
+ *                       Taken over if 0 is returned
+ *
+ * Return: 0; -errno.
+ */
+int session_restore(struct session **ret, struct server *server, uint32_t index,
+		    int sock, int pidfd, int live);
+
+/** session_restored() - with all its attachments: it goes on */
+void session_restored(struct session *session);
 
 /** session_free() - with its attachments, at once; for the end of tarnd */
 void session_free(struct session *session);
@@ -63,6 +94,10 @@ void session_leave(struct session *session, struct attachment *a, uint32_t id);
 
 /** session_adopt() - @a is the process's; ->fresh until the reply is sent */
 void session_adopt(struct session *session, struct attachment *a);
+
+/** session_adopt_restored() - the same for one that had number @number */
+void session_adopt_restored(struct session *session, struct attachment *a,
+			    uint32_t number);
 
 /** session_attachment() - by number, it may be ending; or NULL */
 struct attachment *session_attachment(struct session *session,

@@ -7,14 +7,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/inherit.h"
+
 /**
- * systemd_listener() - the listening socket that was passed in, if any
+ * systemd_inherit() - what the service manager passed in
  *
- * Return: 1 and the socket in @ret_fd, close-on-exec and non-blocking;
- *         0: none was passed; -EINVAL: what was passed is not exactly one
- *         listening SOCK_SEQPACKET socket of AF_UNIX (logged).
+ * Return: 0: @ret is filled in, systemd_disinherit() it; -EINVAL: there are
+ *         sockets that are not exactly one listening SOCK_SEQPACKET socket of
+ *         AF_UNIX; -errno. Logged.
  */
-int systemd_listener(int *ret_fd);
+int systemd_inherit(struct inheritance *ret);
+void systemd_disinherit(struct inheritance *in);
+
+/** systemd_inherited() - was anything passed in from the descriptor store? */
+bool systemd_inherited(void);
 
 /* Is there somebody to notify? */
 bool systemd_present(void);

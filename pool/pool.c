@@ -23,13 +23,11 @@ static void close_last_area(struct tn_area *area, tn_a8 *fit, uint64_t n_pages)
 	tn8_store_relaxed(fit, (uint8_t)(TN_AREA_ORDER - order));
 }
 
-void tn_pool_format(void *meta, const struct tn_geo *geo, const char *name,
-		    uint32_t kind, uint32_t policy, uint32_t flags,
-		    uint64_t mark)
+void tn_pool_write_header(void *meta, const struct tn_geo *geo,
+			  const char *name, uint32_t kind, uint32_t policy,
+			  uint32_t flags, uint64_t mark)
 {
 	struct tn_header *h = meta;
-	uint8_t *base = meta;
-	uint64_t last = geo->n_areas - 1;
 
 	h->kind = kind;
 	h->policy = policy;
@@ -37,11 +35,21 @@ void tn_pool_format(void *meta, const struct tn_geo *geo, const char *name,
 	h->data_bytes = geo->data_bytes;
 	h->mark = mark;
 	strncpy(h->name, name, sizeof(h->name) - 1);
-	close_last_area((struct tn_area *)(void *)(base + geo->areas) + last,
-			(tn_a8 *)(base + geo->fit) + last, geo->n_pages);
 	h->major = TN_LAYOUT_MAJOR;
 	h->minor = TN_LAYOUT_MINOR;
 	h->magic = TN_MAGIC;
+}
+
+void tn_pool_format(void *meta, const struct tn_geo *geo, const char *name,
+		    uint32_t kind, uint32_t policy, uint32_t flags,
+		    uint64_t mark)
+{
+	uint8_t *base = meta;
+	uint64_t last = geo->n_areas - 1;
+
+	close_last_area((struct tn_area *)(void *)(base + geo->areas) + last,
+			(tn_a8 *)(base + geo->fit) + last, geo->n_pages);
+	tn_pool_write_header(meta, geo, name, kind, policy, flags, mark);
 }
 
 int tn_pool_attach(struct tn_pool *pool, void *meta, void *data,

@@ -46,6 +46,12 @@ void tn_pool_format(void *meta, const struct tn_geo *geo, const char *name,
 		    uint32_t kind, uint32_t policy, uint32_t flags,
 		    uint64_t mark);
 
+/** tn_pool_write_header() - the header alone: as it was made, but for the
+ *  poison word */
+void tn_pool_write_header(void *meta, const struct tn_geo *geo,
+			  const char *name, uint32_t kind, uint32_t policy,
+			  uint32_t flags, uint64_t mark);
+
 /**
  * tn_pool_attach() - look at mapped files as a pool
  * @pool: filled in; pool->shapes must point to TN_N_CLASSES entries

@@ -92,13 +92,19 @@ int tn_raw_recv(int sock, struct tn_packet *packet)
 
 int tn_raw_exchange(int sock, struct tn_packet *packet)
 {
-	struct tn_msg msg;
+	struct tn_msg asked = { .op = 0 }, msg;
 
+	if (packet->bytes >= sizeof(asked))
+		memcpy(&asked, packet->data, sizeof(asked));
 	tn_raw_send(sock, packet->data, packet->bytes);
-	if (!tn_raw_recv(sock, packet))
-		return 1;
-	assert_true(packet->bytes >= sizeof(msg));
-	memcpy(&msg, packet->data, sizeof(msg));
+	do {
+		if (!tn_raw_recv(sock, packet))
+			return 1;
+		assert_true(packet->bytes >= sizeof(msg));
+		memcpy(&msg, packet->data, sizeof(msg));
+		if (msg.op != asked.op && !msg.status)
+			tn_packet_close(packet); /* of before a restart */
+	} while (msg.op != asked.op && !msg.status);
 	assert_int_equal(msg.bytes, packet->bytes);
 	assert_int_equal(msg.n_fds, packet->n_fds);
 	assert_true(msg.status <= 0);

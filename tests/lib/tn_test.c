@@ -238,7 +238,7 @@ static bool accepts(const char *path)
 	return ok;
 }
 
-static void print_log(const struct tn_test_daemon *d)
+void tn_test_daemon_print(const struct tn_test_daemon *d)
 {
 	char line[1024];
 	FILE *f = fopen(d->log, "re");
@@ -260,7 +260,7 @@ void tn_test_daemon_start(struct tn_test_daemon *d, const char *const args[])
 	while (!accepts(d->socket)) {
 		if (waitpid(d->pid, NULL, WNOHANG) == d->pid ||
 		    tn_test_now_ms() > end) {
-			print_log(d);
+			tn_test_daemon_print(d);
 			fail_msg("tarnd does not come up");
 		}
 		usleep(2000);
@@ -298,7 +298,7 @@ void tn_test_daemon_await(struct tn_test_daemon *d)
 	while (!(pid = ready_pid(d)) || pid == d->pid) {
 		if (waitpid(d->supervisor, NULL, WNOHANG) == d->supervisor ||
 		    tn_test_now_ms() > end) {
-			print_log(d);
+			tn_test_daemon_print(d);
 			fail_msg("no tarnd gets ready");
 		}
 		usleep(1000);
@@ -352,7 +352,7 @@ void tn_test_daemon_stop(struct tn_test_daemon *d)
 	int status = end_daemon(d, SIGTERM);
 
 	if (status)
-		print_log(d);
+		tn_test_daemon_print(d);
 	assert_int_equal(status, 0);
 	tn_test_rmtree(d->dir);
 }

@@ -128,5 +128,8 @@ void tn_test_daemon_stop(struct tn_test_daemon *d);
 /* The same without the wish for a clean end: kill it, remove everything. */
 void tn_test_daemon_kill(struct tn_test_daemon *d);
 
+/* The log, into the test's output. */
+void tn_test_daemon_print(const struct tn_test_daemon *d);
+
 /* Does the log say that? */
 bool tn_test_daemon_said(const struct tn_test_daemon *d, const char *text);

@@ -17,7 +17,7 @@ static int setup(void **state)
 	for (int k = 0; k < QUOTA_N; k++)
 		limits.own[k] = limits.others[k] = QUOTA_UNLIMITED;
 	quota_init(&quota, &limits);
-	registry_init(&registry);
+	registry_init(&registry, NULL);
 	return 0;
 }
 
@@ -35,8 +35,14 @@ static int add(const char *name)
 		.policy = TN_FIRST_FIT, .access.uid = 54321,
 	};
 
+	struct pool *pool;
+	int r;
+
 	snprintf(spec.name, sizeof(spec.name), "%s", name);
-	return registry_add(&registry, &spec, &quota, false);
+	r = registry_add(&registry, &spec, &quota, false, &pool);
+	if (r == 0)
+		registry_show(pool);
+	return r;
 }
 
 static void pools_are_found_by_name_and_in_order(void **state)

@@ -13,7 +13,7 @@ static void ids_at_once_have_slots_of_their_own(void **state)
 	uint32_t id;
 
 	(void)state;
-	slots_init(&slots);
+	slots_init(&slots, NULL);
 	for (unsigned i = 0; i < SLOTS_CLIENTS_MAX; i++) {
 		assert_int_equal(slots_take(&slots, &id), 0);
 		assert_in_range(TN_CLIENT_SLOT(id), 1, TN_DAEMON_SLOT - 1);
@@ -39,7 +39,7 @@ static void an_id_comes_again_after_all_others(void **state)
 	uint32_t id, shortest = UINT32_MAX;
 
 	(void)state;
-	slots_init(&slots);
+	slots_init(&slots, NULL);
 	memset(last, 0, sizeof(last));
 	for (uint32_t n = 1; n < 50000; n++) {
 		assert_int_equal(slots_take(&slots, &id), 0);
