@@ -96,8 +96,8 @@ static void the_tree_is_complete(void **state)
 	assert_said("./lib/systemd/user/tarnd.socket\n");
 	assert_said("./lib/sysusers.d/tarn.conf\n");
 	assert_said("./lib/tmpfiles.d/tarn.conf\n");
-	assert_int_equal(tool_run("grep -rIE '@([A-Z]*DIR|PREFIX|VERSION)@' "
-				  "%s/dest", root), 1);
+	assert_int_equal(tool_run("grep -rIE '@([A-Z]*DIR|PREFIX|VERSION|"
+				  "SYSTEMD_[0-9]*)@' %s/dest", root), 1);
 	assert_int_equal(tool_run("grep -h ExecStart= %s/dest/usr/lib/systemd/"
 				  "system/tarnd.service", root), 0);
 	assert_said("ExecStart=/usr/sbin/tarnd");
