@@ -62,6 +62,9 @@ ICEORYX     := $(firstword $(wildcard /usr/include/iceoryx/v*))
 PEERS        = $(if $(wildcard /usr/include/boost/interprocess),$(BUILD)/bench/peer_boost.so) \
                $(if $(ICEORYX),$(BUILD)/bench/peer_iceoryx.so)
 SO_TESTS    := $(call progs,tests/abi/test_so_*.c)
+# What boots a machine: a script, and the client it takes along.
+MACHINES    := $(wildcard $(CURDIR)/tests/container/test_*)
+MACHINE_CLIENT := $(BUILD)/tests/container/client
 FUZZERS     := $(call progs,tests/fuzz/fuzz_*.c)
 TESTS       := $(filter-out $(SO_TESTS),$(foreach k,unit abi system stress crash, \
                $(call progs,tests/$(k)/test_*.c)))
@@ -69,7 +72,7 @@ TESTS       := $(filter-out $(SO_TESTS),$(foreach k,unit abi system stress crash
 all: lib daemon $(PROGS) $(DIR_PROGS)         ## build everything but tests and benchmarks
 lib: $(BUILD)/libtarn.a $(BUILD)/libtarn.so
 daemon: $(BUILD)/tarnd
-tests: $(TESTS) $(SO_TESTS) $(BENCH)
+tests: $(TESTS) $(SO_TESTS) $(BENCH) $(MACHINE_CLIENT)
 benches: $(BENCH) $(PEERS)
 
 $(LIB_OBJS): ALL_CFLAGS += -ftls-model=initial-exec -fno-semantic-interposition
@@ -107,7 +110,7 @@ $(FUZZERS): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/libtest.a $(BUILD)/libtarn.a
 	$(call link,-fsanitize=fuzzer)
 $(SO_TESTS): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/libtarn.so
 	$(call link,$(SO_LIBS) $(CMOCKA_LIBS))
-$(PROGS): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/libtarn.a
+$(PROGS) $(MACHINE_CLIENT): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/libtarn.a
 	$(call link)
 $(DIR_PROGS): $(BUILD)/%: $$(call objs,$$*) $(BUILD)/libtarn.a
 	$(call link,$(if $(filter %/tarnctl,$@),$(TABLE_LIBS)))
@@ -129,7 +132,7 @@ check-asan check-tsan: check-%: deps          ## all tests under a sanitizer
 	$(Q)$(MAKE) SAN=$* all tests
 	$(Q)$(MAKE) SAN=$* run-tests
 run-tests: all tests                          ## run the tests; T=word picks some
-	$(Q)TARN_BUILD=$(abspath $(BUILD)) T='$(T)' scripts/run-tests $(TESTS) $(SO_TESTS)
+	$(Q)TARN_BUILD=$(abspath $(BUILD)) T='$(T)' scripts/run-tests $(TESTS) $(SO_TESTS) $(MACHINES)
 crash: deps                                   ## kill, at every instruction: longer than check does
 	$(Q)$(MAKE) all tests
 	$(Q)TARN_CRASH_KILLS=20 TARN_CRASH_DEATHS=3 TARN_CRASH_PAIRS=600 TARN_CRASH_CHURN=10000 \
@@ -138,6 +141,10 @@ crash: deps                                   ## kill, at every instruction: lon
 soak: deps                                    ## ten minutes of storm
 	$(Q)$(MAKE) all tests
 	$(Q)TARN_STORM_SECONDS=600 TARN_TEST_TIMEOUT=900 $(MAKE) run-tests T=crash/test_storm
+container: deps                               ## boot the shipped units, and kill tarnd 100 times there
+	$(Q)$(MAKE) all $(MACHINE_CLIENT)
+	$(Q)TARN_CONTAINER_KILLS=100 TARN_TEST_TIMEOUT=900 $(MAKE) run-tests T=/container/
+	$(Q)sed -n '/^\(# [^|]\|ok\)/p' $(BUILD)/logs/container-*.log
 mutants: deps                                 ## seeded bugs: what catches each
 	$(Q)TARN_BUILD=$(abspath $(BUILD)) scripts/mutants
 model model-full:                             ## search every state of tests/model; T=word
@@ -180,5 +187,5 @@ help:                                         ## list these targets
 	@echo '  Variables: SAN=asan|tsan DEBUG=1 WERROR=1 V=1 CC=clang PREFIX= DESTDIR= BENCH_ARGS='
 
 .PHONY: all lib daemon tests benches deps deps-build deps-bench check check-asan check-tsan \
-        run-tests crash soak mutants model model-full fuzz demo bench lint install uninstall clean help
+        run-tests crash soak container mutants model model-full fuzz demo bench lint install uninstall clean help
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
