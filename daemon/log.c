@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/bits.h"
+
 #define LINE_BYTES 1024
 
 static bool debug_lines;
@@ -119,21 +121,21 @@ void log_line(int level, const struct log_about *about, const char *fmt, ...)
 
 void log_peer(const struct log_about *about, const char *fmt, ...)
 {
-	static time_t second;
-	static unsigned said, left_out;
+	static struct { time_t second; unsigned said, left_out; } talk[61];
+	typeof(&talk[0]) t = &talk[about->uid % TN_ARRAY_LEN(talk)];
 	struct timespec now;
 	va_list ap;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (now.tv_sec != second) {
-		if (left_out)
-			log_warning("%u lines about clients left out",
-				    left_out);
-		second = now.tv_sec;
-		said = left_out = 0;
+	if (now.tv_sec != t->second) {
+		if (t->left_out)
+			log_warning("%u lines about clients of uid %u left out",
+				    t->left_out, (unsigned)about->uid);
+		t->second = now.tv_sec;
+		t->said = t->left_out = 0;
 	}
-	if (said++ >= LOG_PEER_PER_SECOND) {
-		left_out++;
+	if (t->said++ >= LOG_PEER_PER_SECOND) {
+		t->left_out++;
 		return;
 	}
 	va_start(ap, fmt);

@@ -37,8 +37,9 @@ void log_line(int level, const struct log_about *about, const char *fmt, ...)
 /**
  * log_peer() - a line that a client can cause at will
  *
- * At most LOG_PEER_PER_SECOND of them a second; then one line tells how many
- * were left out. Main thread only.
+ * At most LOG_PEER_PER_SECOND of them a second of each uid (@about says which;
+ * uids that are 61 apart share); then one line tells how many were left out.
+ * Main thread only.
  */
 void log_peer(const struct log_about *about, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

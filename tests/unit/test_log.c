@@ -88,8 +88,22 @@ static void clients_cannot_fill_the_log(void **state)
 	begin_catch();
 	log_peer(&about, "again");
 	caught();
-	assert_non_null(strstr(said, "lines about clients left out"));
+	assert_non_null(strstr(said, "lines about clients of uid 0 left out"));
 	assert_non_null(strstr(said, "again"));
+}
+
+static void one_user_leaves_the_lines_of_another(void **state)
+{
+	const struct log_about rude = { .has_peer = true, .uid = 7 };
+	const struct log_about other = { .has_peer = true, .uid = 8 };
+
+	(void)state;
+	begin_catch();
+	for (int i = 0; i < 10000; i++)
+		log_peer(&rude, "rude");
+	log_peer(&other, "heard");
+	caught();
+	assert_non_null(strstr(said, "uid 8: heard"));
 }
 
 static void a_stderr_that_is_not_the_journal_is_not_taken_for_it(void **state)
@@ -111,6 +125,7 @@ int main(void)
 		TN_TEST(debug_lines_are_for_who_wants_them),
 		TN_TEST(a_long_line_is_cut_and_nothing_else),
 		TN_TEST(clients_cannot_fill_the_log),
+		TN_TEST(one_user_leaves_the_lines_of_another),
 		TN_TEST(a_stderr_that_is_not_the_journal_is_not_taken_for_it),
 	};
 
