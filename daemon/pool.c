@@ -163,7 +163,7 @@ static struct pool *make_struct(const struct pool_spec *spec, uint64_t mark)
 	slots_init(&pool->slots, NULL);
 	tn_list_init(&pool->attachments);
 	tn_list_init(&pool->self_job.link);
-	reaper_queue_init(&pool->queue);
+	reaper_queue_init(&pool->queue, spec->access.uid);
 	return pool;
 }
 

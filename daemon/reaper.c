@@ -4,9 +4,9 @@
  *
  *	main loop                         worker
  *	---------                         ------
- *	post: job -> its pool's queue,    take the first ready queue,
- *	      queue -> ready     ------>  do a slice of its first job,
- *	                                  queue -> end of ready
+ *	post: job -> its pool's queue,    take the queue whose turn it is,
+ *	      queue is due       ------>  do a slice of its first job,
+ *	                                  queue is due again
  *	dispatch: job->done()    <------  the job is finished: job -> finished,
  *	                                  eventfd
  *
@@ -17,13 +17,14 @@
  *
  *   I1  a job is in a queue's .jobs, in .resting, in .finished, or the
  *       caller's; what list it is in changes under the lock
- *   I2  a queue is in .ready while, and only while, it has jobs
+ *   I2  a queue is due, or a slice of it is under way, while and only while
+ *       it has jobs
  *   I3  of one pool, one slice is under way at a time, for recovery makes its
  *       own steps in one lane of tarnd's, and each is complete at the slice's
  *       end. A job goes on until it is finished or rests, so two recoveries of
- *       one pool may interleave, but never run at the same time; pools take
- *       turns slice by slice, so that one full of dead clients holds up no
- *       other
+ *       one pool may interleave, but never run at the same time; the owners
+ *       of pools take turns (fair.c), and so do the pools of one owner, slice
+ *       by slice, so that one full of dead clients holds up no other
  *   I4  what a slice touches (the pool's meta, the dead one's control file,
  *       tarnd's control file, job->recover) the main thread lets be from post
  *       to done. It writes just the client's slot and the poison word, which
@@ -46,6 +47,7 @@
 #include "daemon/clock.h"
 
 #define SLICE_BUDGET 8192U      /* slots and pages; some 100 us */
+#define DONE_A_TURN 4           /* each unmaps and closes: some 50 us */
 #define SLICE_SECONDS_MAX 5     /* beyond it something is broken */
 #define REST_MS 4               /* the first time; then twice as long ... */
 #define REST_DOUBLINGS 8        /* ... up to a second */
@@ -54,7 +56,7 @@ struct reaper {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
-	struct tn_list ready;    /* reaper_queue.link */
+	struct fair fair;        /* reaper_queue.turn */
 	struct tn_list resting;  /* reaper_job.link */
 	struct tn_list finished; /* reaper_job.link */
 	int64_t due_ms;          /* no resting job is due before */
@@ -99,9 +101,9 @@ static void enqueue(struct reaper *reaper, struct reaper_job *job)
 {
 	struct reaper_queue *queue = job->queue;
 
-	/* a queue whose job is under way is in .ready too */
+	/* I2: one whose job is under way is due after it */
 	if (tn_list_empty(&queue->jobs))
-		tn_list_append(&reaper->ready, &queue->link);
+		fair_add(&reaper->fair, &queue->turn, queue->uid);
 	tn_list_append(&queue->jobs, &job->link);
 }
 
@@ -127,26 +129,25 @@ static void wake_due(struct reaper *reaper)
 }
 
 /* With the lock, which it lets go for the slice. */
-static void turn(struct reaper *reaper)
+static void turn(struct reaper *reaper, struct reaper_queue *queue)
 {
-	struct reaper_queue *queue = tn_list_entry(reaper->ready.next,
-						   struct reaper_queue, link);
 	struct reaper_job *job = tn_list_entry(queue->jobs.next,
 					       struct reaper_job, link);
+	int64_t began = clock_ns();
 	int r;
 
-	reaper->slice_began_ms = clock_ms() + 1;
+	reaper->slice_began_ms = began / 1000000 + 1;
 	pthread_mutex_unlock(&reaper->lock);
 	r = slice(queue, job);
 	pthread_mutex_lock(&reaper->lock);
 	reaper->slice_began_ms = 0;
-	tn_list_remove(&queue->link);
+	fair_served(&reaper->fair, clock_ns() - began);
 	if (r <= 0)
 		finish(reaper, job);
 	else if (r == TN_RECOVER_LATER)
 		rest(reaper, job);
 	if (!tn_list_empty(&queue->jobs))
-		tn_list_append(&reaper->ready, &queue->link);
+		fair_add(&reaper->fair, &queue->turn, queue->uid);
 }
 
 /* With the lock: until a job is posted, or one that rests is due. */
@@ -166,14 +167,17 @@ static void wait_for_work(struct reaper *reaper)
 static void *work(void *arg)
 {
 	struct reaper *reaper = arg;
+	struct fair_item *item;
 
 	pthread_mutex_lock(&reaper->lock);
 	while (!reaper->stop) {
 		wake_due(reaper);
-		if (tn_list_empty(&reaper->ready))
-			wait_for_work(reaper);
+		item = fair_next(&reaper->fair);
+		if (item)
+			turn(reaper, tn_list_entry(item, struct reaper_queue,
+						   turn));
 		else
-			turn(reaper);
+			wait_for_work(reaper);
 	}
 	pthread_mutex_unlock(&reaper->lock);
 	return NULL;
@@ -210,7 +214,7 @@ int reaper_new(struct reaper **ret)
 
 	if (!reaper)
 		return -ENOMEM;
-	tn_list_init(&reaper->ready);
+	fair_init(&reaper->fair);
 	tn_list_init(&reaper->resting);
 	tn_list_init(&reaper->finished);
 	reaper->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -241,10 +245,10 @@ void reaper_free(struct reaper *reaper)
 	free(reaper);
 }
 
-void reaper_queue_init(struct reaper_queue *queue)
+void reaper_queue_init(struct reaper_queue *queue, uid_t uid)
 {
-	*queue = (struct reaper_queue){ 0 };
-	tn_list_init(&queue->link);
+	*queue = (struct reaper_queue){ .uid = uid };
+	fair_item_init(&queue->turn);
 	tn_list_init(&queue->jobs);
 }
 
@@ -287,8 +291,13 @@ void reaper_dispatch(struct reaper *reaper)
 	eventfd_t n;
 
 	eventfd_read(reaper->event_fd, &n);
-	while ((job = take_finished(reaper)))
+	for (int i = 0; i < DONE_A_TURN; i++) {
+		job = take_finished(reaper);
+		if (!job)
+			return;
 		job->done(job);
+	}
+	eventfd_write(reaper->event_fd, 1);
 }
 
 bool reaper_healthy(struct reaper *reaper)

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "daemon/fair.h"
 #include "pool/recover.h"
 
 /* One dead client of one pool. */
@@ -26,8 +27,9 @@ struct reaper_job {
 
 /* The jobs of one pool, done one after another. */
 struct reaper_queue {
-	struct tn_list link;
+	struct fair_item turn;
 	struct tn_list jobs;
+	uid_t uid;        /* whose the pool is */
 	struct tn_pool *pool;
 	struct tn_lane_ref self;
 };
@@ -39,7 +41,7 @@ int reaper_new(struct reaper **ret);
 /** reaper_free() - stop after the slice under way; jobs not done are dropped */
 void reaper_free(struct reaper *reaper);
 
-void reaper_queue_init(struct reaper_queue *queue);
+void reaper_queue_init(struct reaper_queue *queue, uid_t uid);
 
 /** reaper_post() - @job->control, .client and .done are set */
 void reaper_post(struct reaper *reaper, struct reaper_queue *queue,
@@ -48,7 +50,8 @@ void reaper_post(struct reaper *reaper, struct reaper_queue *queue,
 /** reaper_fd() - readable: reaper_dispatch() has something to do */
 int reaper_fd(const struct reaper *reaper);
 
-/** reaper_dispatch() - call .done of the jobs that are */
+/** reaper_dispatch() - call .done of some jobs that are; reaper_fd() stays
+ *  readable if there are more */
 void reaper_dispatch(struct reaper *reaper);
 
 /** reaper_healthy() - false: a slice has been under way for far too long */

@@ -61,7 +61,7 @@ static int setup(void **state)
 	overlapped = false;
 	memset(order, 0, sizeof(order));
 	for (int i = 0; i < 2; i++) {
-		reaper_queue_init(&queues[i]);
+		reaper_queue_init(&queues[i], (uid_t)i);
 		queues[i].pool = &pools[i];
 	}
 	return reaper_new(&reaper);
