@@ -56,6 +56,9 @@ static int charge(struct attachment *a, struct quota *quota, uid_t uid,
 	int r = quota_charge(quota, &a->charge, uid, QUOTA_ATTACHMENTS, 1,
 			     force);
 
+	if (r == 0) /* the control file */
+		r = quota_charge(quota, &a->fd_charge, uid, QUOTA_DESCRIPTORS,
+				 1, force);
 	return r == QUOTA_EXCEEDED ? ATTACHMENT_NO_QUOTA : r;
 }
 
@@ -189,6 +192,7 @@ void attachment_free(struct attachment *a)
 	}
 	backing_fini(&a->control);
 	quota_refund(&a->charge);
+	quota_refund(&a->fd_charge);
 	pool_unref(a->pool);
 	free(a);
 }

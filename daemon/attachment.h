@@ -13,7 +13,7 @@ struct attachment {
 	struct tn_list of_pool; /* pool->attachments */
 	struct pool *pool;      /* a reference */
 	struct backing control; /* mapped */
-	struct quota_charge charge;
+	struct quota_charge charge, fd_charge;
 	struct reaper_job job;
 	uint32_t client;        /* id */
 	uint32_t number;        /* the owner's */

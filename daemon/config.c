@@ -17,15 +17,15 @@
 #endif
 
 /* What one user may have unless tarnd.conf or --limit says otherwise. Picked
- * so that one user cannot use up what tarnd itself has: 65536 descriptors
- * in the shipped unit, at three a connection (socket, pidfd, live file), one
- * an attachment (its control file; three if its connection is lost) and three
- * a pool: 16128 at the very most. */
+ * so that all of one kind at once, and no other, is what a user can have: its
+ * descriptors are six a connection, two of which stay while anything of its
+ * process is attached, one an attachment and three a pool. */
 static const uint64_t default_limits[QUOTA_N] = {
 	[QUOTA_BYTES] = 64ULL << 30,
 	[QUOTA_POOLS] = 256,
 	[QUOTA_CONNECTIONS] = 1024,
 	[QUOTA_ATTACHMENTS] = 4096,
+	[QUOTA_DESCRIPTORS] = 16384,
 };
 
 static const char help[] =
@@ -35,8 +35,9 @@ static const char help[] =
 	"  --socket PATH       listen there\n"
 	"  --pools DIR         make the pools that DIR/*.pool describe\n"
 	"  --config FILE       limits; see tarnd(8)\n"
-	"  --limit NAME=VALUE  bytes, pools, connections or attachments of\n"
-	"                      each user; may be given for each\n"
+	"  --limit NAME=VALUE  bytes, pools, connections, attachments or\n"
+	"                      descriptors of each user; may be given for\n"
+	"                      each\n"
 	"  --user              serve this user, below $XDG_RUNTIME_DIR\n"
 	"  --verbose           tell more\n"
 	"  --version           print the version and exit\n"
@@ -79,12 +80,14 @@ FILE_LIMIT(bytes, QUOTA_BYTES)
 FILE_LIMIT(pools, QUOTA_POOLS)
 FILE_LIMIT(connections, QUOTA_CONNECTIONS)
 FILE_LIMIT(attachments, QUOTA_ATTACHMENTS)
+FILE_LIMIT(descriptors, QUOTA_DESCRIPTORS)
 
 static const struct setting file_table[] = {
 	{ "limits", "bytes", set_bytes },
 	{ "limits", "pools", set_pools },
 	{ "limits", "connections", set_connections },
 	{ "limits", "attachments", set_attachments },
+	{ "limits", "descriptors", set_descriptors },
 };
 
 /* --limit NAME=VALUE */

@@ -10,14 +10,18 @@
  *   I1  one request at a time: while a reply waits for room in the socket, or
  *       a LEAVE for recovery, nothing is read. So at most one reply is held
  *       for a client, however many requests it sends ahead
- *   I2  one request a turn of the loop: nobody is served twice before
- *       everybody was served once
+ *   I2  one request a turn of the session, and a turn of the session in turn
+ *       with others of its user, and the user with others (turns.c)
  *   I3  the descriptors in a reply are the connection's from the handler's
  *       return on, whatever becomes of it
  *   I4  a request stays in the socket until its reply is sent: it is looked
  *       at, and taken out then. So if tarnd dies, the next one finds it, and
  *       what is known of it in the session's note (making.c). A reply may thus
  *       be sent twice, one that was refused, too
+ *
+ * The events are edge-triggered: a session has something to read from the
+ * edge until recv() finds nothing, so nothing need be said to the kernel from
+ * request to request, and one that is not read costs no wake-ups.
  */
 #include "daemon/connection.h"
 
@@ -29,6 +33,7 @@
 
 #include "base/cleanup.h"
 #include "daemon/handlers.h"
+#include "daemon/linger.h"
 #include "daemon/making.h"
 #include "daemon/reply.h"
 
@@ -47,6 +52,7 @@ void connection_close(struct session *s)
 	drop_event(&s->writable);
 	if (s->timer)
 		evtimer_del(s->timer);
+	session_not_due(s, ~(unsigned)SESSION_DUE_DEATH);
 	if (s->unsent)
 		tn_packet_close(s->unsent);
 	tn_freep(&s->unsent);
@@ -58,19 +64,14 @@ void connection_close(struct session *s)
 	if (s->fd < 0)
 		return;
 	keeper_connection_gone(s);
+	if (s->fds_unread && linger_unread(s->fd))
+		linger_add(&s->server->lingerers, &s->fd, &s->charge,
+			   &s->fds_charge);
 	tn_closep(&s->fd);
 	quota_refund(&s->charge);
+	quota_refund(&s->fds_charge);
 	s->server->n_sessions--;
 	server_changed(s->server);
-}
-
-/* I1 */
-static void go_on(struct session *s)
-{
-	if (s->unsent || s->leaving || s->making.waiting)
-		event_del(s->readable);
-	else
-		event_add(s->readable, NULL);
 }
 
 /* Returns 0 or -ENOMEM; then the descriptors are closed. */
@@ -123,7 +124,7 @@ void connection_answer(struct session *s, uint16_t op, uint32_t id, int status)
 	if (answer(s, op, id, status) < 0)
 		session_hang_up(s);
 	else
-		go_on(s);
+		session_due(s, 0); /* what waited for that */
 }
 
 /* What was made is kept, or is not. Takes over the reply. */
@@ -147,7 +148,7 @@ static void on_made(struct store_wait *wait, int kept)
 	if (made(s, kept, reply))
 		session_hang_up(s);
 	else
-		go_on(s);
+		session_due(s, 0);
 }
 
 static int keep(struct session *s, const struct tn_msg *msg,
@@ -227,14 +228,27 @@ static int serve(struct session *s, const struct tn_packet *packet)
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
-	struct session *s = arg;
+	(void)fd;
+	(void)what;
+	session_due(arg, SESSION_DUE_READ);
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	session_due(arg, SESSION_DUE_WRITE);
+}
+
+void connection_read(struct session *s)
+{
 	struct tn_packet packet;
 	int r = tn_packet_peek(s->fd, &packet);
 
-	(void)fd;
-	(void)what;
-	if (r == -EAGAIN)
+	if (r == -EAGAIN) {
+		session_not_due(s, SESSION_DUE_READ);
 		return;
+	}
 	if (r == 0)
 		r = HANG_UP; /* the end, or an empty packet */
 	else if (r > 0)
@@ -244,21 +258,20 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	if (r)
 		session_hang_up(s);
 	else
-		go_on(s);
+		session_due(s, 0); /* or not, if now a reply waits */
 }
 
-static void on_writable(evutil_socket_t fd, short what, void *arg)
+void connection_write(struct session *s)
 {
-	struct session *s = arg;
-	tn_cleanup(tn_freep) struct tn_packet *reply = tn_steal_ptr(s->unsent);
-	int r = send_reply(s, reply);
+	tn_cleanup(tn_freep) struct tn_packet *reply = NULL;
 
-	(void)fd;
-	(void)what;
-	if (r < 0)
+	if (!s->unsent || s->making.waiting)
+		return;
+	reply = tn_steal_ptr(s->unsent);
+	if (send_reply(s, reply) < 0)
 		session_hang_up(s);
 	else
-		go_on(s);
+		session_due(s, 0);
 }
 
 /*
@@ -277,16 +290,17 @@ void connection_refuse(struct session *s)
 		memcpy(&msg, packet.data, sizeof(msg));
 	reply_init(&reply, TN_MSG_HELLO, msg.id, -EDQUOT);
 	tn_packet_send(s->fd, reply.data, reply.bytes, NULL, 0);
-	session_complain(s, "refused: its user has too many connections");
+	session_complain(s, "refused: its user has too many connections, or "
+			 "they take too many descriptors");
 }
 
 int connection_open(struct session *s)
 {
 	struct event_base *base = s->server->base;
 
-	s->readable = event_new(base, s->fd, EV_READ | EV_PERSIST, on_readable,
-				s);
-	s->writable = event_new(base, s->fd, EV_WRITE, on_writable, s);
+	s->readable = event_new(base, s->fd, EV_READ | EV_ET | EV_PERSIST,
+				on_readable, s);
+	s->writable = event_new(base, s->fd, EV_WRITE | EV_ET, on_writable, s);
 	if (!s->readable || !s->writable || event_add(s->readable, NULL) < 0)
 		return -ENOMEM;
 	return 0;

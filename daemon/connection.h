@@ -12,6 +12,12 @@ bool connection_check(int fd);
 /** connection_close() - it goes, with what was not sent; the rest stays */
 void connection_close(struct session *s);
 
+/** connection_read() - serve the next request, if there is one */
+void connection_read(struct session *s);
+
+/** connection_write() - send the reply that had no room, if there is now */
+void connection_write(struct session *s);
+
 /** connection_answer() - the reply that was due later, without a body; then
  *  the next request. If it cannot be sent, hang up: @s may be gone. */
 void connection_answer(struct session *s, uint16_t op, uint32_t id,

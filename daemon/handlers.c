@@ -2,14 +2,13 @@
 #include "daemon/handlers.h"
 
 #include <errno.h>
-#include <linux/sockios.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/bits.h"
 #include "base/cleanup.h"
 #include "daemon/hello.h"
+#include "daemon/linger.h"
 #include "daemon/log.h"
 #include "daemon/reply.h"
 
@@ -152,11 +151,8 @@ static int handle_list(struct session *session, const void *body,
  */
 static bool fds_unread(struct session *session)
 {
-	int bytes;
-
-	if (session->fds_unread && ioctl(session->fd, SIOCOUTQ, &bytes) == 0 &&
-	    bytes == 0)
-		session->fds_unread = false;
+	session->fds_unread = session->fds_unread &&
+			      linger_unread(session->fd);
 	return session->fds_unread;
 }
 

@@ -10,7 +10,12 @@
 #include "base/cleanup.h"
 #include "daemon/log.h"
 
-#define BACKLOG 4096 /* the kernel's somaxconn cuts it */
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83 /* Linux 6.16 */
+#endif
+/* It is first come, first served, whoever comes: a full one is some 10 ms of
+ * waiting. Who finds it full waits in connect(). */
+#define BACKLOG 1024
 
 static int unix_socket(void)
 {
@@ -74,6 +79,14 @@ static int listen_at(const char *path, int private)
 	    chmod(path, private ? 0600 : 0666) < 0 || listen(fd, BACKLOG) < 0)
 		return tn_neg_errno();
 	return tn_steal_fd(fd);
+}
+
+/* What is accepted has it from its listener. */
+void listener_refuse_rights(int fd)
+{
+	const int off = 0;
+
+	setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
 }
 
 int listener_open(const char *path, int private)

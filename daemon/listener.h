@@ -12,3 +12,7 @@
  *         -errno. Logged.
  */
 int listener_open(const char *path, int private);
+
+/** listener_refuse_rights() - have the kernel refuse descriptors that clients
+ *  send, where it can (Linux 6.16); elsewhere they are seen, and dropped */
+void listener_refuse_rights(int fd);

@@ -82,19 +82,28 @@ static int pidfd_of(pid_t pid, int sock, bool by_pid)
 	return pidfd_by_pid(pid, sock);
 }
 
-int peer_init(struct peer *peer, int sock, bool by_pid)
+int peer_uid(int sock, struct peer *peer)
 {
 	struct ucred cred;
 	socklen_t bytes = sizeof(cred);
-	int r;
 
-	*peer = (struct peer)PEER_NONE;
 	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &bytes) < 0)
 		return tn_neg_errno();
 	peer->pid = cred.pid;
 	peer->uid = cred.uid;
 	peer->gid = cred.gid;
-	r = pidfd_of(cred.pid, sock, by_pid);
+	return 0;
+}
+
+int peer_init(struct peer *peer, int sock, bool by_pid)
+{
+	int r;
+
+	*peer = (struct peer)PEER_NONE;
+	r = peer_uid(sock, peer);
+	if (r < 0)
+		return r;
+	r = pidfd_of(peer->pid, sock, by_pid);
 	/* dead and reaped; kernels differ in how they say it */
 	if (r == -ESRCH || r == -ENODATA || r == -EINVAL)
 		return PEER_GONE;

@@ -27,6 +27,10 @@ enum { PEER_GONE = 1 };
  * Return: 0; PEER_GONE: it is dead already; -errno.
  */
 int peer_init(struct peer *peer, int sock, bool by_pid);
+/** peer_uid() - only .pid, .uid and .gid of @peer, which is PEER_NONE; 0 or
+ *  -errno. It costs next to nothing; peer_init() may follow */
+int peer_uid(int sock, struct peer *peer);
+
 void peer_fini(struct peer *peer);
 
 /**

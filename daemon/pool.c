@@ -10,6 +10,8 @@
 #include "base/assert.h"
 #include "base/cleanup.h"
 
+#define POOL_FDS 3 /* meta, data, self */
+
 const char *pool_spec_check(struct pool_spec *spec)
 {
 	struct tn_geo geo;
@@ -41,6 +43,9 @@ static int charge(struct pool *pool, struct quota *quota, bool force)
 	if (r == 0)
 		r = quota_charge(quota, &pool->bytes_charge, uid, QUOTA_BYTES,
 				 pool->spec.bytes, force);
+	if (r == 0)
+		r = quota_charge(quota, &pool->fds_charge, uid,
+				 QUOTA_DESCRIPTORS, POOL_FDS, force);
 	return r == QUOTA_EXCEEDED ? POOL_NO_QUOTA : r;
 }
 
@@ -142,6 +147,7 @@ static void pool_free(struct pool *pool)
 	backing_fini(&pool->meta);
 	quota_refund(&pool->bytes_charge);
 	quota_refund(&pool->pool_charge);
+	quota_refund(&pool->fds_charge);
 	free(pool);
 }
 

@@ -38,7 +38,7 @@ struct pool {
 	struct slots slots;
 	struct tn_list attachments; /* attachment.of_pool */
 	struct reaper_queue queue; /* clients of it to be recovered */
-	struct quota_charge bytes_charge, pool_charge;
+	struct quota_charge bytes_charge, pool_charge, fds_charge;
 	uint64_t mark;
 	bool poisoned;          /* tarnd's word; the header's is a copy */
 	bool unlinked;          /* it has no name any more */

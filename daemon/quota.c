@@ -7,6 +7,9 @@
  *   I2  a user is in the list while, and only while, some used[k] is not 0
  *   I3  used[k] is within the limit, but for charges that were forced (pools
  *       that the administrator declared), and limits lowered later
+ *   I4  quota->used[k] is the sum over all users
+ *   I5  what those have together who have more than their share each was, when
+ *       they last had more, within half of the capacity
  *
  * The list is searched from its head; users that come again move there. There
  * are as many users as uids with connections or pools.
@@ -30,11 +33,14 @@ const char *const quota_names[QUOTA_N] = {
 	[QUOTA_POOLS] = "pools",
 	[QUOTA_CONNECTIONS] = "connections",
 	[QUOTA_ATTACHMENTS] = "attachments",
+	[QUOTA_DESCRIPTORS] = "descriptors",
 };
 
 void quota_init(struct quota *quota, const struct quota_limits *limits)
 {
 	*quota = (struct quota){ .limits = *limits };
+	for (int k = 0; k < QUOTA_N; k++)
+		quota->capacity[k] = QUOTA_UNLIMITED;
 }
 
 void quota_fini(struct quota *quota)
@@ -86,21 +92,40 @@ static uint64_t limit_of(const struct quota *quota, uid_t uid,
 	return quota->limits.others[kind];
 }
 
+/* A limit, or the capacity, may be below what is used. */
+static bool within(uint64_t used, uint64_t amount, uint64_t limit)
+{
+	return used <= limit && amount <= limit - used;
+}
+
+/* Does @user, and do all, stay within what they may have? */
+static bool may_have(const struct quota *quota, const struct quota_user *user,
+		     enum quota_kind kind, uint64_t amount)
+{
+	uint64_t all = quota->capacity[kind];
+
+	if (!within(user->used[kind], amount, limit_of(quota, user->uid, kind)))
+		return false;
+	if (all != QUOTA_UNLIMITED && user->uid != geteuid() &&
+	    !within(user->used[kind], amount, all / QUOTA_SHARES))
+		all /= 2;
+	return within(quota->used[kind], amount, all);
+}
+
 int quota_charge(struct quota *quota, struct quota_charge *charge, uid_t uid,
 		 enum quota_kind kind, uint64_t amount, bool force)
 {
 	struct quota_user *user = find_or_add(quota, uid);
-	uint64_t limit = force ? QUOTA_UNLIMITED : limit_of(quota, uid, kind);
 
 	tn_assert(!charge->quota);
 	if (!user)
 		return -ENOMEM;
-	/* a limit may have been lowered below what is used */
-	if (user->used[kind] > limit || amount > limit - user->used[kind]) {
+	if (!force && !may_have(quota, user, kind, amount)) {
 		drop_if_idle(quota, user);
 		return QUOTA_EXCEEDED;
 	}
 	user->used[kind] += amount;
+	quota->used[kind] += amount;
 	*charge = (struct quota_charge){ quota, user, kind, amount };
 	return 0;
 }
@@ -114,6 +139,7 @@ void quota_refund(struct quota_charge *charge)
 		return;
 	tn_assert(user->used[charge->kind] >= charge->amount);
 	user->used[charge->kind] -= charge->amount;
+	quota->used[charge->kind] -= charge->amount;
 	*charge = (struct quota_charge)QUOTA_CHARGE_NONE;
 	drop_if_idle(quota, user);
 }

@@ -13,6 +13,7 @@ enum quota_kind {
 	QUOTA_POOLS,
 	QUOTA_CONNECTIONS,
 	QUOTA_ATTACHMENTS,  /* of processes to pools */
+	QUOTA_DESCRIPTORS,  /* of tarnd's, open or under way to a client */
 	QUOTA_N
 };
 #define QUOTA_UNLIMITED UINT64_MAX
@@ -26,9 +27,18 @@ struct quota_limits {
 	uint64_t others[QUOTA_N];
 };
 
+/*
+ * What there is of a kind for all users together. Half of it is for those who
+ * have no more than a QUOTA_SHARES-th of it each, so that nobody can take that
+ * from another; but the uid that tarnd runs as may have all.
+ */
+#define QUOTA_SHARES 32U /* picked: the half serves 16 users at once */
+
 struct quota_user;
 struct quota {
 	struct quota_limits limits; /* may be changed at any time */
+	uint64_t capacity[QUOTA_N]; /* the same; QUOTA_UNLIMITED by default */
+	uint64_t used[QUOTA_N];     /* by all users */
 	struct quota_user *users;
 };
 
@@ -51,7 +61,7 @@ void quota_fini(struct quota *quota);
 /**
  * quota_charge() - charge @amount of @kind to @uid
  * @charge: filled in; must be empty
- * @force: count it, whatever the limit
+ * @force: count it, whatever the limit and the capacity
  *
  * Return: 0; QUOTA_EXCEEDED: nothing was charged; -ENOMEM.
  */

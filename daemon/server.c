@@ -7,6 +7,7 @@
  *	SIGHUP     configuration again
  *	reaper's eventfd                     -> reaper_dispatch()
  *	timers     watchdog; status line; listening again
+ *	sessions   what is due for them, in turn  -> session_turn()
  *
  * Start is all or nothing: limits and pool files are read and every declared
  * pool is made before the first client is accepted. A reload reads everything
@@ -25,6 +26,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "base/bits.h"
@@ -36,7 +38,8 @@
 #include "daemon/session.h"
 #include "daemon/systemd.h"
 
-#define ACCEPTS_A_TURN 16  /* picked, not tuned */
+#define ACCEPTS_A_TURN 32  /* each some 5 us, whoever comes */
+#define OWN_FDS 24         /* std*, epoll, listener, eventfds, signals ... */
 static const struct timeval accept_pause = { .tv_usec = 100000 };
 static const struct timeval status_pause = { .tv_sec = 1 };
 
@@ -282,17 +285,16 @@ static int add_events(struct server *server)
 /* What was passed in, or else one of our own. */
 static int open_listener(struct server *server, int passed_in)
 {
-	int r;
+	int r = passed_in;
 
-	if (passed_in >= 0) {
-		server->listen_fd = passed_in;
-		return 0;
+	if (r < 0) {
+		r = listener_open(server->config.socket, server->config.user);
+		server->own_socket = r >= 0;
 	}
-	r = listener_open(server->config.socket, server->config.user);
 	if (r < 0)
 		return r;
 	server->listen_fd = r;
-	server->own_socket = true;
+	listener_refuse_rights(server->listen_fd);
 	return 0;
 }
 
@@ -304,7 +306,24 @@ static int make_loop(struct server *server)
 	if (r < 0)
 		return r;
 	server->base = event_base_new();
-	return server->base ? add_signals(server) : -ENOMEM;
+	if (!server->base)
+		return -ENOMEM;
+	r = turns_init(&server->turns, server->base);
+	if (r == 0)
+		r = lingerers_init(&server->lingerers, server->base);
+	return r < 0 ? r : add_signals(server);
+}
+
+/* Nine tenths, so that what is forgotten here does not hurt. */
+static uint64_t descriptors(void)
+{
+	struct rlimit limit;
+	uint64_t n;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return 0;
+	n = limit.rlim_cur - limit.rlim_cur / 10;
+	return n > OWN_FDS ? n - OWN_FDS : 0;
 }
 
 /* All that there was, and all that is declared, before the first client. */
@@ -347,7 +366,9 @@ int server_init(struct server *server, const struct config *config, int argc,
 	};
 	tn_list_init(&server->sessions);
 	registry_init(&server->registry, &server->keeper);
+	tn_list_init(&server->lingerers.list);
 	quota_init(&server->quota, &config->limits);
+	server->quota.capacity[QUOTA_DESCRIPTORS] = descriptors();
 	r = make_loop(server);
 	if (r < 0) {
 		log_error("cannot start: %s", strerror(-r));
@@ -374,6 +395,8 @@ static void free_events(struct server *server)
 		free_event(all[i]);
 	for (int i = 0; i < SERVER_SIGNALS; i++)
 		free_event(&server->signals[i]);
+	turns_fini(&server->turns);
+	lingerers_fini(&server->lingerers);
 	if (server->base)
 		event_base_free(server->base);
 	server->base = NULL;
@@ -407,9 +430,9 @@ void server_fini(struct server *server)
 	tn_list_for_each(link, &server->sessions)
 		session_free(tn_list_entry(link, struct session, link));
 	registry_fini(&server->registry);
-	quota_fini(&server->quota);
 	keeper_fini(&server->keeper);
 	free_events(server);
+	quota_fini(&server->quota);
 }
 
 int server_run(struct server *server)

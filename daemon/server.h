@@ -4,9 +4,11 @@
 #include "base/list.h"
 #include "daemon/config.h"
 #include "daemon/keeper.h"
+#include "daemon/linger.h"
 #include "daemon/quota.h"
 #include "daemon/reaper.h"
 #include "daemon/registry.h"
+#include "daemon/turns.h"
 
 struct event;
 struct event_base;
@@ -22,6 +24,8 @@ struct server {
 	struct quota quota;
 	struct registry registry;
 	struct reaper *reaper;
+	struct turns turns;
+	struct lingerers lingerers;
 	struct tn_list sessions; /* session.link */
 	unsigned n_sessions;     /* that have a connection */
 	uint32_t last_session;   /* id */

@@ -30,7 +30,9 @@
  *   I1  .fd >= 0 in NEW and OPEN, -1 in DETACHED and DEAD
  *   I2  the peer's uid and groups are those at connect, for ever
  *   I3  whoever frees the session returns to the loop without touching it
- *   I4  .timer is: in NEW, until HELLO must have come; in OPEN with .leaving,
+ *   I4  events only note what is due; it is done by session_turn(), one thing
+ *       at a time, in the turn of the user (turns.c)
+ *   I5  .timer is: in NEW, until HELLO must have come; in OPEN with .leaving,
  *       until the reply must be sent; in DETACHED, until the next probe
  */
 #include "daemon/session.h"
@@ -47,6 +49,8 @@
 
 #define HELLO_SECONDS 5 /* long for any program, short for a held descriptor */
 #define LEAVE_SECONDS 1 /* a fifth of what a client waits for a reply */
+#define CONNECTION_FDS 4 /* the socket, and up to three under way in it */
+#define SESSION_FDS 2 /* pidfd, live file */
 #define PROBE_SECONDS 1 /* the first time; then twice as long ... */
 #define PROBE_DOUBLINGS 6 /* ... up to about a minute */
 
@@ -67,6 +71,8 @@ void session_free(struct session *s)
 	tn_list_for_each(link, &s->attachments)
 		attachment_free(tn_list_entry(link, struct attachment, link));
 	keeper_session_gone(s);
+	fair_remove(&s->turn);
+	quota_refund(&s->own_fds_charge);
 	if (s->death)
 		event_free(s->death);
 	if (s->timer)
@@ -87,7 +93,14 @@ static void start_timer(struct session *s, time_t seconds)
 {
 	const struct timeval after = { .tv_sec = seconds };
 
+	session_not_due(s, SESSION_DUE_TIMER);
 	evtimer_add(s->timer, &after);
+}
+
+static void stop_timer(struct session *s)
+{
+	session_not_due(s, SESSION_DUE_TIMER);
+	evtimer_del(s->timer);
 }
 
 /* The process has nothing to do with its attachments any more. */
@@ -139,22 +152,18 @@ void session_hang_up(struct session *s)
 static void reply_to_leave(struct session *s)
 {
 	s->leaving = 0;
-	evtimer_del(s->timer);
+	stop_timer(s);
 	connection_answer(s, TN_MSG_LEAVE, s->leave_id, 0);
 }
 
 void session_opened(struct session *s)
 {
 	s->state = SESSION_OPEN;
-	evtimer_del(s->timer);
+	stop_timer(s);
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+static void time_is_up(struct session *s)
 {
-	struct session *s = arg;
-
-	(void)fd;
-	(void)what;
 	if (s->state == SESSION_DETACHED) {
 		probe_now_and_then(s);
 	} else if (s->state == SESSION_NEW) {
@@ -165,14 +174,18 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-static void on_death(evutil_socket_t fd, short what, void *arg)
+static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
-	struct session *s = arg;
-
 	(void)fd;
 	(void)what;
-	end_all(s);
-	free_if_idle(s);
+	session_due(arg, SESSION_DUE_TIMER);
+}
+
+static void on_death(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	session_due(arg, SESSION_DUE_DEATH);
 }
 
 /* Recovery of an attachment is complete, and nothing of it is left. */
@@ -253,6 +266,31 @@ void session_leave(struct session *s, struct attachment *a, uint32_t id)
 	attachment_end(a, s->server->reaper);
 }
 
+/* turns */
+
+/* While a reply is due nothing is read (I1 of connection.c). */
+static void schedule(struct session *s)
+{
+	bool busy = s->unsent || s->leaving || s->making.waiting;
+
+	if (s->due & ~(busy ? SESSION_DUE_READ : 0U))
+		turns_add(&s->server->turns, &s->turn, s->peer.uid);
+	else
+		fair_remove(&s->turn);
+}
+
+void session_due(struct session *s, unsigned what)
+{
+	s->due |= what;
+	schedule(s);
+}
+
+void session_not_due(struct session *s, unsigned what)
+{
+	s->due &= ~what;
+	schedule(s);
+}
+
 static int make_events(struct session *s)
 {
 	struct event_base *base = s->server->base;
@@ -265,22 +303,75 @@ static int make_events(struct session *s)
 	return connection_open(s);
 }
 
-/* Return: 0; 1: the connection is refused, or its maker is dead; -errno */
-static int session_init(struct session *s)
+static void open_up(struct session *s)
 {
 	int r = peer_init(&s->peer, s->fd, false);
 
-	if (r == PEER_GONE)
-		return 1;
+	if (r == 0)
+		r = make_events(s);
 	if (r < 0)
-		return r;
-	r = quota_charge(&s->server->quota, &s->charge, s->peer.uid,
-			 QUOTA_CONNECTIONS, 1, false);
-	if (r == QUOTA_EXCEEDED) {
-		connection_refuse(s);
-		return 1;
+		session_complain(s, "a connection is lost: %s", strerror(-r));
+	if (r)
+		session_free(s);
+}
+
+/* The lowest bit is what comes first. Reading is due until nothing is there. */
+void session_turn(struct session *s)
+{
+	unsigned what = s->due & -s->due;
+
+	session_not_due(s, what & ~SESSION_DUE_READ);
+	switch (what) {
+	case SESSION_DUE_OPEN:
+		open_up(s);
+		break;
+	case SESSION_DUE_DEATH:
+		end_all(s);
+		free_if_idle(s);
+		break;
+	case SESSION_DUE_TIMER:
+		time_is_up(s);
+		break;
+	case SESSION_DUE_WRITE:
+		connection_write(s);
+		break;
+	default:
+		connection_read(s);
 	}
-	return r < 0 ? r : make_events(s);
+}
+
+/* birth */
+
+/* Return: 0, QUOTA_EXCEEDED or -ENOMEM */
+static int charge(struct session *s, bool force)
+{
+	struct quota *quota = &s->server->quota;
+	uid_t uid = s->peer.uid;
+	int r = 0;
+
+	if (s->fd >= 0)
+		r = quota_charge(quota, &s->charge, uid, QUOTA_CONNECTIONS, 1,
+				 force);
+	if (r == 0 && s->fd >= 0)
+		r = quota_charge(quota, &s->fds_charge, uid, QUOTA_DESCRIPTORS,
+				 CONNECTION_FDS, force);
+	if (r == 0)
+		r = quota_charge(quota, &s->own_fds_charge, uid,
+				 QUOTA_DESCRIPTORS, SESSION_FDS, force);
+	return r;
+}
+
+static int session_init(struct session *s)
+{
+	int r = peer_uid(s->fd, &s->peer);
+
+	if (r == 0)
+		r = charge(s, false);
+	if (r == QUOTA_EXCEEDED)
+		connection_refuse(s);
+	else if (r < 0)
+		session_complain(s, "a connection is lost: %s", strerror(-r));
+	return r;
 }
 
 static struct session *make_struct(struct server *server, int fd)
@@ -294,6 +385,7 @@ static struct session *make_struct(struct server *server, int fd)
 	s->fd = fd;
 	s->peer = (struct peer)PEER_NONE;
 	s->live = (struct backing)BACKING_NONE;
+	fair_item_init(&s->turn);
 	tn_list_init(&s->attachments);
 	tn_list_append(&server->sessions, &s->link);
 	if (fd >= 0)
@@ -304,19 +396,16 @@ static struct session *make_struct(struct server *server, int fd)
 void session_new(struct server *server, int fd)
 {
 	struct session *s = make_struct(server, fd);
-	int r;
 
 	if (!s) {
 		close(fd);
 		return;
 	}
-	r = session_init(s);
-	if (r < 0)
-		log_error("a connection is lost: %s", strerror(-r));
-	if (r)
+	if (session_init(s))
 		session_free(s);
 	else
-		server_changed(server);
+		session_due(s, SESSION_DUE_OPEN);
+	server_changed(server);
 }
 
 /* after a restart of tarnd */
@@ -335,9 +424,7 @@ static int restore_peer(struct session *s, const struct ledger_session *record,
 		return r;
 	if (r == PEER_GONE)
 		s->state = SESSION_DEAD;
-	return s->fd < 0 ? 0 :
-	       quota_charge(&s->server->quota, &s->charge, s->peer.uid,
-			    QUOTA_CONNECTIONS, 1, true);
+	return charge(s, true);
 }
 
 static int restore_events(struct session *s)
@@ -374,6 +461,7 @@ int session_restore(struct session **ret, struct server *server, uint32_t index,
 	if (r < 0) {
 		s->peer.pidfd = -1;
 		quota_refund(&s->charge);
+		quota_refund(&s->fds_charge);
 		server->n_sessions -= sock >= 0;
 		s->fd = -1;
 		session_free(s);

@@ -3,6 +3,7 @@
 /* A process, its connection, and what it is attached to. See session.c. */
 #include "base/list.h"
 #include "daemon/attachment.h"
+#include "daemon/fair.h"
 #include "daemon/keeper.h"
 #include "daemon/log.h"
 #include "daemon/peer.h"
@@ -29,6 +30,15 @@ struct making {
 	struct tn_hello hello;      /* ... which this one names */
 };
 
+/* What an event has asked for, to be done in the user's turn, in this order. */
+enum session_due {
+	SESSION_DUE_OPEN = 1,  /* it was just accepted */
+	SESSION_DUE_DEATH = 2,
+	SESSION_DUE_TIMER = 4,
+	SESSION_DUE_WRITE = 8, /* there may be room for .unsent */
+	SESSION_DUE_READ = 16, /* there may be something to read */
+};
+
 struct session {
 	struct tn_list link;        /* of server->sessions */
 	struct server *server;
@@ -39,7 +49,10 @@ struct session {
 	uint64_t secret;            /* to go on with over another one */
 	struct backing live;        /* BACKING_NONE if .id is 0 */
 	struct event *readable, *writable, *death, *timer;
-	struct quota_charge charge; /* of the connection */
+	struct fair_item turn;
+	unsigned due;               /* enum session_due */
+	/* of the connection; and what stays without one */
+	struct quota_charge charge, fds_charge, own_fds_charge;
 	struct tn_list attachments; /* attachment.link */
 	uint32_t last_number;       /* of an attachment */
 	struct attachment *fresh;   /* the process does not know of it yet */
@@ -57,8 +70,19 @@ struct session {
 /**
  * session_new() - take over an accepted connection
  * @fd: non-blocking; closed in any case
+ *
+ * It is refused, if it is to be, at once; all else is done in turn.
  */
 void session_new(struct server *server, int fd);
+
+/** session_turn() - do one thing that is due; @session may be gone then */
+void session_turn(struct session *session);
+
+/** session_due() - @what (enum session_due) is */
+void session_due(struct session *session, unsigned what);
+
+/** session_not_due() - @what is not, any more */
+void session_not_due(struct session *session, unsigned what);
 
 /**
  * session_restore() - one that an earlier tarnd had

@@ -231,7 +231,8 @@ static void an_empty_packet_is_an_end(void **state)
 	}
 }
 
-static void send_fds(int sock, int fd, unsigned n)
+/* Since Linux 6.16 the kernel refuses them for tarnd. */
+static bool send_fds(int sock, int fd, unsigned n)
 {
 	static char buf[CMSG_SPACE(253 * sizeof(int))];
 	struct tn_packet p;
@@ -249,23 +250,31 @@ static void send_fds(int sock, int fd, unsigned n)
 	c->cmsg_len = CMSG_LEN(n * sizeof(int));
 	for (unsigned i = 0; i < n; i++)
 		memcpy(CMSG_DATA(c) + i * sizeof(int), &fd, sizeof(int));
-	assert_true(sendmsg(sock, &msg, MSG_NOSIGNAL) > 0);
+	if (sendmsg(sock, &msg, MSG_NOSIGNAL) > 0)
+		return true;
+	assert_int_equal(errno, EPERM);
+	return false;
 }
 
 static void descriptors_are_not_taken(void **state)
 {
 	static const unsigned n[] = { 1, 3, 16, 253 };
+	bool sent = false;
 
 	(void)state;
 	for (int i = 0; i < 8; i++) {
 		int sock = tn_raw_hello(d.socket);
 
 		/* its own socket too: a cycle, if it were taken */
-		send_fds(sock, i % 2 ? sock : 0, n[i / 2]);
-		assert_true(hangs_up(sock));
+		sent = send_fds(sock, i % 2 ? sock : 0, n[i / 2]);
+		if (sent)
+			assert_true(hangs_up(sock));
+		else
+			assert_int_equal(tn_raw_call(sock, TN_MSG_PING, NULL,
+						     0), 0);
 		close(sock);
 	}
-	assert_true(tn_test_daemon_said(&d, "sent descriptors"));
+	assert_int_equal(tn_test_daemon_said(&d, "sent descriptors"), sent);
 }
 
 static void attachments_are_named_by_who_made_them(void **state)

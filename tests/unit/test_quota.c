@@ -9,9 +9,10 @@
 
 static const struct quota_limits limits = {
 	.own = { QUOTA_UNLIMITED, QUOTA_UNLIMITED, QUOTA_UNLIMITED,
-		 QUOTA_UNLIMITED },
+		 QUOTA_UNLIMITED, QUOTA_UNLIMITED },
 	.others = { [QUOTA_BYTES] = 1000, [QUOTA_POOLS] = 2,
-		    [QUOTA_CONNECTIONS] = 3, [QUOTA_ATTACHMENTS] = 4 },
+		    [QUOTA_CONNECTIONS] = 3, [QUOTA_ATTACHMENTS] = 4,
+		    [QUOTA_DESCRIPTORS] = QUOTA_UNLIMITED },
 };
 
 static void what_is_charged_is_refunded_once(void **state)
@@ -103,6 +104,60 @@ static void a_forced_charge_counts_whatever_the_limit(void **state)
 	quota_fini(&quota);
 }
 
+/* 6400 for all: 3200 for those who have more than 200 each. */
+static void nobody_can_take_the_share_of_another(void **state)
+{
+	struct quota_charge rich[2] = { 0 }, poor[20] = { 0 };
+	struct quota_charge more = QUOTA_CHARGE_NONE;
+	struct quota quota;
+
+	(void)state;
+	quota_init(&quota, &limits);
+	quota.capacity[QUOTA_DESCRIPTORS] = 6400;
+	assert_int_equal(quota_charge(&quota, &rich[0], SOMEBODY,
+				      QUOTA_DESCRIPTORS, 3201, false),
+			 QUOTA_EXCEEDED);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(quota_charge(&quota, &rich[i], SOMEBODY + i,
+					      QUOTA_DESCRIPTORS, 1600, false),
+				 0);
+	assert_int_equal(quota_charge(&quota, &more, SOMEBODY,
+				      QUOTA_DESCRIPTORS, 1, false),
+			 QUOTA_EXCEEDED);
+	for (unsigned i = 0; i < 16; i++)
+		assert_int_equal(quota_charge(&quota, &poor[i], 1 + i,
+					      QUOTA_DESCRIPTORS, 200, false),
+				 0);
+	assert_int_equal(quota_charge(&quota, &more, 1, QUOTA_DESCRIPTORS, 1,
+				      false), QUOTA_EXCEEDED);
+	assert_int_equal(quota_charge(&quota, &more, 99, QUOTA_DESCRIPTORS, 1,
+				      false), QUOTA_EXCEEDED);
+	quota_refund(&rich[0]);
+	assert_int_equal(quota_charge(&quota, &more, 99, QUOTA_DESCRIPTORS, 1,
+				      false), 0);
+	quota_refund(&more);
+	quota_refund(&rich[1]);
+	for (unsigned i = 0; i < 16; i++)
+		quota_refund(&poor[i]);
+	quota_fini(&quota);
+}
+
+static void the_uid_of_tarnd_may_have_all_there_is(void **state)
+{
+	struct quota_charge c = QUOTA_CHARGE_NONE;
+	struct quota quota;
+
+	(void)state;
+	quota_init(&quota, &limits);
+	quota.capacity[QUOTA_DESCRIPTORS] = 6400;
+	assert_int_equal(quota_charge(&quota, &c, geteuid(), QUOTA_DESCRIPTORS,
+				      6401, false), QUOTA_EXCEEDED);
+	assert_int_equal(quota_charge(&quota, &c, geteuid(), QUOTA_DESCRIPTORS,
+				      6400, false), 0);
+	quota_refund(&c);
+	quota_fini(&quota);
+}
+
 static int leak(void *arg)
 {
 	struct quota_charge a = QUOTA_CHARGE_NONE;
@@ -130,6 +185,8 @@ int main(void)
 		TN_TEST(users_and_kinds_do_not_share),
 		TN_TEST(root_and_tarnd_itself_have_limits_of_their_own),
 		TN_TEST(a_forced_charge_counts_whatever_the_limit),
+		TN_TEST(nobody_can_take_the_share_of_another),
+		TN_TEST(the_uid_of_tarnd_may_have_all_there_is),
 		TN_TEST(what_is_not_refunded_is_noticed),
 	};
 
