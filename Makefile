@@ -65,6 +65,7 @@ SO_TESTS    := $(call progs,tests/abi/test_so_*.c)
 # What boots a machine: a script, and the client it takes along.
 MACHINES    := $(wildcard $(CURDIR)/tests/container/test_*)
 MACHINE_CLIENT := $(BUILD)/tests/container/client
+FAIRNESS    := $(BUILD)/tests/fairness/fairness
 FUZZERS     := $(call progs,tests/fuzz/fuzz_*.c)
 TESTS       := $(filter-out $(SO_TESTS),$(foreach k,unit abi system stress crash, \
                $(call progs,tests/$(k)/test_*.c)))
@@ -104,7 +105,7 @@ link = $(call say,LD,$@) mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(LDFLAGS) \
        $(filter %.o %.a,$^) $(1) -o $@
 $(BUILD)/tarnd: $(DAEMON_OBJS) $(call objs,proto pool)
 	$(call link,$(DAEMON_LIBS))
-$(TESTS): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/libtest.a $(BUILD)/libtarnd.a $(BUILD)/libtarn.a
+$(TESTS) $(FAIRNESS): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/libtest.a $(BUILD)/libtarnd.a $(BUILD)/libtarn.a
 	$(call link,$(DAEMON_LIBS) $(CMOCKA_LIBS))
 $(FUZZERS): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/libtest.a $(BUILD)/libtarn.a
 	$(call link,-fsanitize=fuzzer)
@@ -145,6 +146,9 @@ container: deps                               ## boot the shipped units, and kil
 	$(Q)$(MAKE) all $(MACHINE_CLIENT)
 	$(Q)TARN_CONTAINER_KILLS=100 TARN_TEST_TIMEOUT=900 $(MAKE) run-tests T=/container/
 	$(Q)sed -n '/^\(# [^|]\|ok\)/p' $(BUILD)/logs/container-*.log
+fairness: deps                                ## how long one user waits while another attacks
+	$(Q)$(MAKE) all $(FAIRNESS)
+	$(Q)TARN_BUILD=$(abspath $(BUILD)) $(FAIRNESS)
 mutants: deps                                 ## seeded bugs: what catches each
 	$(Q)TARN_BUILD=$(abspath $(BUILD)) scripts/mutants
 model model-full:                             ## search every state of tests/model; T=word
@@ -187,5 +191,5 @@ help:                                         ## list these targets
 	@echo '  Variables: SAN=asan|tsan DEBUG=1 WERROR=1 V=1 CC=clang PREFIX= DESTDIR= BENCH_ARGS='
 
 .PHONY: all lib daemon tests benches deps deps-build deps-bench check check-asan check-tsan \
-        run-tests crash soak container mutants model model-full fuzz demo bench lint install uninstall clean help
+        run-tests crash soak fairness container mutants model model-full fuzz demo bench lint install uninstall clean help
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
