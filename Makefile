@@ -139,9 +139,11 @@ crash: deps                                   ## kill, at every instruction: lon
 	$(Q)TARN_CRASH_KILLS=20 TARN_CRASH_DEATHS=3 TARN_CRASH_PAIRS=600 TARN_CRASH_CHURN=10000 \
 	    TARN_CRASH_FULL=1 TARN_STORM_SECONDS=60 TARN_TEST_TIMEOUT=900 $(MAKE) run-tests T=/crash/ && \
 	    sed -n '/^# /p' $(BUILD)/logs/crash-*.log
-soak: deps                                    ## ten minutes of storm
+soak: deps                                    ## ten minutes of storm, then very many cycles
 	$(Q)$(MAKE) all tests
 	$(Q)TARN_STORM_SECONDS=600 TARN_TEST_TIMEOUT=900 $(MAKE) run-tests T=crash/test_storm
+	$(Q)TARN_DRIFT_CONNECTS=1000000 TARN_DRIFT_ATTACHES=1000000 TARN_TEST_TIMEOUT=7200 \
+	    $(MAKE) run-tests T=stress/test_drift && sed -n '/^# /p' $(BUILD)/logs/stress-test_drift.log
 container: deps                               ## boot the shipped units, and kill tarnd 100 times there
 	$(Q)$(MAKE) all $(MACHINE_CLIENT)
 	$(Q)TARN_CONTAINER_KILLS=100 TARN_TEST_TIMEOUT=900 $(MAKE) run-tests T=/container/
