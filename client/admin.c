@@ -73,6 +73,17 @@ static int copy_opts(const struct tarn_pool_opts *opts,
 	return 0;
 }
 
+/* Memory that is to be there at once has to be had and cleared, at half a
+ * gigabyte a second at the very least; and others' may come first. */
+static int64_t create_deadline(const struct tn_create *create)
+{
+	int64_t ms = 0;
+
+	if (create->flags & TN_POOL_RESERVE)
+		ms = TN_CONN_MS + (int64_t)(create->bytes >> 20) * 2;
+	return tn_conn_deadline() + ms;
+}
+
 int tarn_pool_create(struct tarn *t, const char *name,
 		     const struct tarn_pool_opts *opts)
 {
@@ -93,8 +104,9 @@ int tarn_pool_create(struct tarn *t, const char *name,
 	r = tn_client_name(name, create.name);
 	if (r < 0)
 		return r;
-	return tn_conn_call(t->conn, TN_MSG_CREATE, &create, sizeof(create),
-			    NULL, NULL, NULL, NULL);
+	return tn_conn_call_by(t->conn, create_deadline(&create),
+			       TN_MSG_CREATE, &create, sizeof(create), NULL,
+			       NULL, NULL, NULL);
 }
 
 /* No pool has a name that cannot be one. */
@@ -109,6 +121,15 @@ int tarn_pool_destroy(struct tarn *t, const char *name)
 	int r = by_name(name, &req);
 
 	return r < 0 ? r : tn_conn_call(t->conn, TN_MSG_DESTROY, &req,
+					sizeof(req), NULL, NULL, NULL, NULL);
+}
+
+int tarn_pool_revoke(struct tarn *t, const char *name)
+{
+	struct tn_by_name req;
+	int r = by_name(name, &req);
+
+	return r < 0 ? r : tn_conn_call(t->conn, TN_MSG_REVOKE, &req,
 					sizeof(req), NULL, NULL, NULL, NULL);
 }
 

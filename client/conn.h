@@ -7,7 +7,8 @@
  *
  * Threads: any, they wait for each other. Fork: a child must not speak on its
  * parent's connection, and every call but unref and fork gives it -ECHILD.
- * No call takes longer than TN_CONN_MS, waiting for others included.
+ * No call takes longer than TN_CONN_MS, waiting for others included, unless it
+ * is given more.
  */
 #include <stddef.h>
 #include <stdint.h>

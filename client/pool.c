@@ -23,6 +23,7 @@ static_assert((int)TARN_KIND_SLAB == (int)TN_KIND_SLAB &&
 	      (int)TARN_CONSUMER == (int)TN_CONSUMER &&
 	      (int)TARN_OBSERVER == (int)TN_OBSERVER &&
 	      TARN_POOL_ABORT_ON_MISUSE == TN_POOL_ABORT_ON_MISUSE &&
+	      TARN_POOL_RESERVE == TN_POOL_RESERVE &&
 	      TARN_NAME_MAX + 1 == TN_NAME_BYTES &&
 	      TARN_CLASS_MAX == TN_CLASS_BYTES_MAX &&
 	      TARN_POOL_MIN == TN_POOL_BYTES_MIN &&
@@ -277,12 +278,15 @@ static int adopt_once(struct tarn_pool *pool)
 
 int tn_client_check(struct tarn_pool *pool, enum tarn_role role)
 {
+	uint64_t poison;
+
 	if (!pool->key)
 		return -EBADF;
 	if (pool->p.role > (uint32_t)role)
 		return -EACCES;
-	if (tn64_load_relaxed(&pool->p.header->poison))
-		return -EUCLEAN;
+	poison = tn64_load_relaxed(&pool->p.header->poison);
+	if (poison)
+		return poison == TN_REVOKED ? -EIDRM : -EUCLEAN;
 	if (tn_likely(pool->process == tn_process_number()))
 		return 0;
 	return adopt_once(pool);

@@ -46,7 +46,8 @@ struct tarn_pool {
  * the mappings stay where they are, the identity is new (and with it .key).
  *
  * Return: 0; -EBADF (closed), -EACCES (@pool's role is weaker than @role),
- *         -EUCLEAN (poisoned); in a forked process what attaching it gave.
+ *         -EUCLEAN (poisoned), -EIDRM (revoked); in a forked process what
+ *         attaching it gave.
  */
 int tn_client_check(struct tarn_pool *pool, enum tarn_role role);
 

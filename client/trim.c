@@ -105,6 +105,11 @@ TARN_API int tarn_trim(struct tarn_pool *pool, uint64_t *ret_bytes)
 	r = tn_client_check(pool, TARN_PRODUCER);
 	if (r < 0)
 		return r;
+	if (pool->p.header->flags & TN_POOL_RESERVE) {
+		if (ret_bytes)
+			*ret_bytes = 0;
+		return 0;
+	}
 	lane = tn_lane_slow(pool);
 	if (!lane)
 		return -errno;

@@ -109,6 +109,7 @@ static int adopt_pool(struct adoption *ad, uint32_t index)
 	ad->pools[index] = pool;
 	ad->n_pools++;
 	pool_restore_self(pool, ad->server->reaper);
+	pool->registry = &ad->server->registry;
 	if (pool->unlinked)
 		return 0;
 	return registry_restore(&ad->server->registry, pool);

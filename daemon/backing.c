@@ -8,7 +8,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/bits.h"
 #include "base/cleanup.h"
+
+#define PUNCH_BYTES (1 << 20) /* at once: some 100 us */
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3 */
@@ -129,4 +132,27 @@ uint64_t backing_resident(const struct backing *b)
 	struct stat st;
 
 	return fstat(b->fd, &st) < 0 ? 0 : (uint64_t)st.st_blocks * 512;
+}
+
+int backing_reserve(const struct backing *b, uint64_t off, uint64_t bytes)
+{
+	return fallocate(b->fd, 0, (off_t)off, (off_t)bytes) < 0 ?
+	       tn_neg_errno() : 0;
+}
+
+int backing_punch(const struct backing *b, uint64_t off, uint64_t *ret_off)
+{
+	const int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+	off_t from = lseek(b->fd, (off_t)off, SEEK_DATA);
+
+	if (from < 0 && errno != ENXIO)
+		return tn_neg_errno();
+	if (from < 0) {
+		*ret_off = b->bytes;
+		return 0;
+	}
+	if (fallocate(b->fd, mode, from, PUNCH_BYTES) < 0)
+		return tn_neg_errno();
+	*ret_off = tn_min64(b->bytes, (uint64_t)from + PUNCH_BYTES);
+	return 0;
 }

@@ -48,5 +48,20 @@ bool backing_named(int fd, const char *name);
  */
 int backing_reopen(const struct backing *b, bool writable);
 
+/**
+ * backing_reserve() - have memory behind [@off, @off + @bytes) of it
+ *
+ * Return: 0; -ENOSPC, -ENOMEM. That the machine has it is the caller's to see.
+ */
+int backing_reserve(const struct backing *b, uint64_t off, uint64_t bytes);
+
+/**
+ * backing_punch() - give back the first memory at or after @off, a slice of it
+ * @ret_off: where to go on; b->bytes: that was all
+ *
+ * Whoever has it mapped reads zeros then. Return: 0 or -errno.
+ */
+int backing_punch(const struct backing *b, uint64_t off, uint64_t *ret_off);
+
 /** backing_resident() - bytes of memory behind it */
 uint64_t backing_resident(const struct backing *b);

@@ -26,6 +26,7 @@ static const uint64_t default_limits[QUOTA_N] = {
 	[QUOTA_CONNECTIONS] = 1024,
 	[QUOTA_ATTACHMENTS] = 4096,
 	[QUOTA_DESCRIPTORS] = 16384,
+	[QUOTA_RESERVED] = 1ULL << 30,
 };
 
 static const char help[] =
@@ -35,9 +36,9 @@ static const char help[] =
 	"  --socket PATH       listen there\n"
 	"  --pools DIR         make the pools that DIR/*.pool describe\n"
 	"  --config FILE       limits; see tarnd(8)\n"
-	"  --limit NAME=VALUE  bytes, pools, connections, attachments or\n"
-	"                      descriptors of each user; may be given for\n"
-	"                      each\n"
+	"  --limit NAME=VALUE  bytes, reserved, pools, connections,\n"
+	"                      attachments or descriptors of each user; may\n"
+	"                      be given for each\n"
 	"  --user              serve this user, below $XDG_RUNTIME_DIR\n"
 	"  --verbose           tell more\n"
 	"  --version           print the version and exit\n"
@@ -63,7 +64,7 @@ static const char *set_limit(struct config *config, enum quota_kind kind,
 			     const char *value)
 {
 	uint64_t limit;
-	const char *wrong = kind == QUOTA_BYTES ?
+	const char *wrong = kind == QUOTA_BYTES || kind == QUOTA_RESERVED ?
 		settings_bytes(value, &limit) : settings_number(value, &limit);
 
 	if (wrong || config->limit_given[kind])
@@ -81,6 +82,7 @@ FILE_LIMIT(pools, QUOTA_POOLS)
 FILE_LIMIT(connections, QUOTA_CONNECTIONS)
 FILE_LIMIT(attachments, QUOTA_ATTACHMENTS)
 FILE_LIMIT(descriptors, QUOTA_DESCRIPTORS)
+FILE_LIMIT(reserved, QUOTA_RESERVED)
 
 static const struct setting file_table[] = {
 	{ "limits", "bytes", set_bytes },
@@ -88,6 +90,7 @@ static const struct setting file_table[] = {
 	{ "limits", "connections", set_connections },
 	{ "limits", "attachments", set_attachments },
 	{ "limits", "descriptors", set_descriptors },
+	{ "limits", "reserved", set_reserved },
 };
 
 /* --limit NAME=VALUE */

@@ -53,6 +53,8 @@ void connection_close(struct session *s)
 	if (s->timer)
 		evtimer_del(s->timer);
 	session_not_due(s, ~(unsigned)SESSION_DUE_DEATH);
+	session_forget_awaited(s);
+	s->awaited_op = 0;
 	if (s->unsent)
 		tn_packet_close(s->unsent);
 	tn_freep(&s->unsent);
@@ -165,6 +167,18 @@ static int keep(struct session *s, const struct tn_msg *msg,
 		return made(s, r, reply);
 	m->waiting = true;
 	return hold(s, reply);
+}
+
+void connection_keep(struct session *s, uint16_t op, uint32_t id)
+{
+	const struct tn_msg msg = { .op = op, .id = id };
+	struct tn_packet reply;
+
+	reply_init(&reply, op, id, 0);
+	if (keep(s, &msg, &reply))
+		session_hang_up(s);
+	else
+		session_due(s, 0);
 }
 
 static int call_handler(struct session *s, const struct tn_packet *packet,

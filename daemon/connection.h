@@ -23,5 +23,9 @@ void connection_write(struct session *s);
 void connection_answer(struct session *s, uint16_t op, uint32_t id,
 		       int status);
 
+/** connection_keep() - what it has made is complete: reply to @op @id without
+ *  a body, as soon as that is kept. Else as connection_answer() */
+void connection_keep(struct session *s, uint16_t op, uint32_t id);
+
 /** connection_refuse() - too many connections of this user: tell it so */
 void connection_refuse(struct session *s);

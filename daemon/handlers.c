@@ -10,6 +10,7 @@
 #include "daemon/hello.h"
 #include "daemon/linger.h"
 #include "daemon/log.h"
+#include "daemon/pages.h"
 #include "daemon/reply.h"
 
 static int handle_ping(struct session *session, const void *body,
@@ -51,7 +52,12 @@ static int handle_create(struct session *session, const void *body,
 		return reply_refuse(reply, -EEXIST);
 	if (r == REGISTRY_NO_QUOTA)
 		return reply_refuse(reply, -EDQUOT);
-	return r < 0 ? r : HANDLER_KEEP;
+	if (r < 0 || !(spec.flags & TN_POOL_RESERVE))
+		return r < 0 ? r : HANDLER_KEEP;
+	session_await(session, session->making.pool, TN_MSG_CREATE,
+		      reply_header(reply).id);
+	registry_reserve(&server->registry, session->making.pool);
+	return HANDLER_LATER;
 }
 
 static struct pool *find(struct session *session, const char *name)
@@ -59,10 +65,44 @@ static struct pool *find(struct session *session, const char *name)
 	return registry_find(&session->server->registry, name);
 }
 
+/* Whoever has it open: it is not theirs any more. */
+static void take_from_all(struct session *session, struct pool *pool)
+{
+	pool_revoke(pool);
+	reaper_drop(session->server->reaper, &pool->queue);
+	tn_list_for_each(link, &pool->attachments) {
+		struct attachment *a = tn_list_entry(link, struct attachment,
+						     of_pool);
+
+		session_lose(a->owner, a);
+	}
+}
+
+/* Return: HANDLER_LATER: the reply waits until its memory is given back. What
+ * is given back at once is, before this returns. */
+static int end_pool(struct session *session, struct pool *pool, uint16_t op,
+		    uint32_t id)
+{
+	bool attached = !tn_list_empty(&pool->attachments), later;
+
+	later = attached ? op == TN_MSG_REVOKE : !pages_few(pool);
+	if (later)
+		session_await(session, pool, op, id);
+	if (op == TN_MSG_REVOKE)
+		take_from_all(session, pool);
+	keeper_begun(session, op, id, pool->kept.index);
+	registry_remove(&session->server->registry, pool);
+	keeper_done(session);
+	server_changed(session->server);
+	return later ? HANDLER_LATER : 0;
+}
+
+/* REVOKE too */
 static int handle_destroy(struct session *session, const void *body,
 			  struct tn_packet *reply)
 {
 	struct log_about about = session_about(session);
+	struct tn_msg msg = reply_header(reply);
 	struct tn_by_name by_name;
 	struct pool *pool;
 
@@ -73,14 +113,10 @@ static int handle_destroy(struct session *session, const void *body,
 	if (!policy_may_destroy(&session->peer, &pool->spec.access))
 		return reply_refuse(reply, -EPERM);
 	about.pool = by_name.name;
-	log_peer(&about, "destroyed, %u clients have it open",
+	log_peer(&about, "%s, %u clients have it open",
+		 msg.op == TN_MSG_REVOKE ? "revoked" : "destroyed",
 		 pool_n_clients(pool));
-	keeper_begun(session, TN_MSG_DESTROY, reply_header(reply).id,
-		     pool->kept.index);
-	registry_remove(&session->server->registry, pool);
-	keeper_done(session);
-	server_changed(session->server);
-	return 0;
+	return end_pool(session, pool, msg.op, msg.id);
 }
 
 /* Somebody asks who is there: those without a connection may be gone. */
@@ -374,6 +410,7 @@ int handlers_call(struct session *session, const struct tn_packet *packet,
 		[TN_MSG_OPEN] = handle_open,
 		[TN_MSG_LEAVE] = handle_leave,
 		[TN_MSG_CONTROLS] = handle_controls,
+		[TN_MSG_REVOKE] = handle_destroy,
 	};
 	struct tn_msg msg = reply_header(packet);
 	int r;

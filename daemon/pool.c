@@ -9,6 +9,8 @@
 
 #include "base/assert.h"
 #include "base/cleanup.h"
+#include "daemon/pages.h"
+#include "daemon/registry.h"
 
 #define POOL_FDS 3 /* meta, data, self */
 
@@ -46,6 +48,10 @@ static int charge(struct pool *pool, struct quota *quota, bool force)
 	if (r == 0)
 		r = quota_charge(quota, &pool->fds_charge, uid,
 				 QUOTA_DESCRIPTORS, POOL_FDS, force);
+	if (r == 0 && pool->spec.flags & TN_POOL_RESERVE)
+		r = quota_charge(quota, &pool->reserved_charge, uid,
+				 QUOTA_RESERVED, pool->geo.data_bytes +
+				 pool->geo.meta_bytes, force);
 	return r == QUOTA_EXCEEDED ? POOL_NO_QUOTA : r;
 }
 
@@ -59,6 +65,12 @@ int pool_make_control(const struct pool *pool, const char *name,
 			 PROT_READ | PROT_WRITE);
 	if (r < 0)
 		return r;
+	if (pool->spec.flags & TN_POOL_RESERVE)
+		r = backing_reserve(ret, 0, ret->bytes);
+	if (r < 0) {
+		backing_fini(ret);
+		return r;
+	}
 	header = ret->map;
 	header->magic = TN_CONTROL_MAGIC;
 	header->major = TN_LAYOUT_MAJOR;
@@ -137,9 +149,9 @@ static int format(struct pool *pool)
 	return 0;
 }
 
-static void pool_free(struct pool *pool)
+static void pool_close(struct pool *pool, int result)
 {
-	tn_assert(!pool->slots.n_used);
+	(void)result;
 	keeper_pool_gone(pool);
 	free(pool->view.shapes);
 	backing_fini(&pool->self);
@@ -148,7 +160,21 @@ static void pool_free(struct pool *pool)
 	quota_refund(&pool->bytes_charge);
 	quota_refund(&pool->pool_charge);
 	quota_refund(&pool->fds_charge);
+	quota_refund(&pool->reserved_charge);
+	pool_tell(pool, 0);
 	free(pool);
+}
+
+/* At tarnd's end clients keep what they have. */
+static void pool_free(struct pool *pool)
+{
+	struct reaper *reaper = pool->registry ? pool->registry->reaper : NULL;
+
+	tn_assert(!pool->slots.n_used);
+	if (pool->unlinked && reaper)
+		pages_release(pool, reaper, pool_close);
+	else
+		pool_close(pool, 0);
 }
 
 static void pool_unrefp(struct pool **pool)
@@ -313,13 +339,27 @@ unsigned pool_n_clients(const struct pool *pool)
 	return pool->slots.n_used;
 }
 
+void pool_tell(struct pool *pool, int result)
+{
+	void *who = pool->told.who;
+
+	pool->told.who = NULL;
+	if (who)
+		pool->told.tell(who, result);
+}
+
+void pool_revoke(struct pool *pool)
+{
+	tn64_store_relaxed(&pool->view.header->poison, TN_REVOKED);
+}
+
 void pool_poison(struct pool *pool)
 {
 	pool->poisoned = true;
 	if (pool->kept.there)
 		keeper_pool_there(pool);
 	/* read by itself; what it stops needs no order */
-	tn64_store_relaxed(&pool->view.header->poison, 1);
+	tn64_store_relaxed(&pool->view.header->poison, TN_POISONED);
 }
 
 void pool_info(const struct pool *pool, struct tn_info *ret)

@@ -17,7 +17,6 @@
 #include "pool/pool.h"
 #include "proto/wire.h"
 
-struct registry;
 
 struct pool_spec {
 	char name[TN_NAME_BYTES];
@@ -26,6 +25,24 @@ struct pool_spec {
 	uint32_t policy;        /* enum tn_policy */
 	uint32_t flags;         /* TN_POOL_* */
 	struct access access;
+};
+
+struct pool;
+struct registry;
+
+/* Work on all its pages (pages.c). */
+struct pool_pages {
+	struct reaper_task task;
+	unsigned file;          /* where it goes on */
+	uint64_t off;
+	uint64_t seen;          /* bytes that there was memory for */
+	void (*done)(struct pool *pool, int result);
+};
+
+/* Who is told how that ended. */
+struct pool_told {
+	void (*tell)(void *who, int result);
+	void *who;              /* NULL: nobody */
 };
 
 struct pool {
@@ -39,13 +56,16 @@ struct pool {
 	struct tn_list attachments; /* attachment.of_pool */
 	struct reaper_queue queue; /* clients of it to be recovered */
 	struct quota_charge bytes_charge, pool_charge, fds_charge;
+	struct quota_charge reserved_charge;
+	struct pool_pages pages;
+	struct pool_told told;
 	uint64_t mark;
 	bool poisoned;          /* tarnd's word; the header's is a copy */
 	bool unlinked;          /* it has no name any more */
 	bool pending;           /* not surely in the store: nobody may see it */
 	struct kept kept;
 	struct store_wait wait;     /* while it is pending, if it is declared */
-	struct registry *registry;  /* likewise */
+	struct registry *registry;  /* that has it, or had; or NULL */
 	struct reaper_job self_job; /* to recover tarnd, after its own death */
 	unsigned refs;          /* one for the name, one for each attachment */
 };
@@ -90,7 +110,9 @@ int pool_restore(struct pool **ret, const struct pool_spec *spec, uint64_t mark,
 void pool_restore_self(struct pool *pool, struct reaper *reaper);
 
 struct pool *pool_ref(struct pool *pool);
-struct pool *pool_unref(struct pool *pool); /* NULL, always */
+/* NULL, always. The last one gives back a destroyed pool's memory, off the main
+ * loop if it is much, and then tells. */
+struct pool *pool_unref(struct pool *pool);
 
 /** pool_make_control() - a control file for a client of it, mapped here */
 int pool_make_control(const struct pool *pool, const char *name,
@@ -98,6 +120,12 @@ int pool_make_control(const struct pool *pool, const char *name,
 
 /* How many processes are attached, those being recovered included. */
 unsigned pool_n_clients(const struct pool *pool);
+
+/** pool_tell() - ->told hears of @result, once */
+void pool_tell(struct pool *pool, int result);
+
+/** pool_revoke() - tell all clients that it is gone */
+void pool_revoke(struct pool *pool);
 
 /** pool_poison() - tell all clients to stop using it, for good */
 void pool_poison(struct pool *pool);

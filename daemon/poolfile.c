@@ -50,10 +50,25 @@ static const char *set_flags(void *into, const char *value)
 {
 	static const char *const words[] = { "", "abort-on-misuse" };
 	struct pool_spec *spec = into;
+	uint32_t flags;
 
-	return settings_choice(value, words, TN_ARRAY_LEN(words),
-			       &spec->flags) ?
-		"abort-on-misuse or nothing is wanted" : NULL;
+	if (settings_choice(value, words, TN_ARRAY_LEN(words), &flags))
+		return "abort-on-misuse or nothing is wanted";
+	spec->flags |= flags;
+	return NULL;
+}
+
+static const char *set_reserve(void *into, const char *value)
+{
+	static const char *const words[] = { "no", "yes" };
+	struct pool_spec *spec = into;
+	uint32_t yes;
+
+	if (settings_choice(value, words, TN_ARRAY_LEN(words), &yes))
+		return "yes or no is wanted";
+	if (yes)
+		spec->flags |= TN_POOL_RESERVE;
+	return NULL;
 }
 
 static const char *set_mode(void *into, const char *value)
@@ -82,6 +97,7 @@ static const struct setting table[] = {
 	{ "pool", "kind", set_kind },
 	{ "pool", "policy", set_policy },
 	{ "pool", "flags", set_flags },
+	{ "pool", "reserve", set_reserve },
 	{ "pool", "mode", set_mode },
 	{ "pool", "owner", set_owner },
 	{ "pool", "group", set_group },

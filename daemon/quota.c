@@ -34,6 +34,7 @@ const char *const quota_names[QUOTA_N] = {
 	[QUOTA_CONNECTIONS] = "connections",
 	[QUOTA_ATTACHMENTS] = "attachments",
 	[QUOTA_DESCRIPTORS] = "descriptors",
+	[QUOTA_RESERVED] = "reserved",
 };
 
 void quota_init(struct quota *quota, const struct quota_limits *limits)

@@ -14,6 +14,7 @@ enum quota_kind {
 	QUOTA_CONNECTIONS,
 	QUOTA_ATTACHMENTS,  /* of processes to pools */
 	QUOTA_DESCRIPTORS,  /* of tarnd's, open or under way to a client */
+	QUOTA_RESERVED,     /* bytes of memory that pools have from the start */
 	QUOTA_N
 };
 #define QUOTA_UNLIMITED UINT64_MAX

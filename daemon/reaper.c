@@ -30,6 +30,8 @@
  *       to done. It writes just the client's slot and the poison word, which
  *       are shared words anyway.
  *
+ * Tasks, of whatever kind, have turns as the queues do, and end in .ended.
+ *
  * The lock is never held during a slice. A slice is bounded by its budget
  * whatever stands in shared memory; that it ends is what reaper_healthy(),
  * and through it the watchdog, looks at.
@@ -56,9 +58,10 @@ struct reaper {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
-	struct fair fair;        /* reaper_queue.turn */
+	struct fair fair;        /* reaper_turn.item */
 	struct tn_list resting;  /* reaper_job.link */
 	struct tn_list finished; /* reaper_job.link */
+	struct tn_list ended;    /* reaper_task.link */
 	int64_t due_ms;          /* no resting job is due before */
 	bool stop;
 	int64_t slice_began_ms;  /* 0: no slice is under way */
@@ -97,13 +100,18 @@ static void rest(struct reaper *reaper, struct reaper_job *job)
 	tn_list_append(&reaper->resting, &job->link);
 }
 
+static void add_turn(struct reaper *reaper, struct reaper_turn *turn)
+{
+	fair_add(&reaper->fair, &turn->item, turn->uid);
+}
+
 static void enqueue(struct reaper *reaper, struct reaper_job *job)
 {
 	struct reaper_queue *queue = job->queue;
 
 	/* I2: one whose job is under way is due after it */
 	if (tn_list_empty(&queue->jobs))
-		fair_add(&reaper->fair, &queue->turn, queue->uid);
+		add_turn(reaper, &queue->turn);
 	tn_list_append(&queue->jobs, &job->link);
 }
 
@@ -128,26 +136,52 @@ static void wake_due(struct reaper *reaper)
 	}
 }
 
-/* With the lock, which it lets go for the slice. */
-static void turn(struct reaper *reaper, struct reaper_queue *queue)
+static void queue_turn(struct reaper *reaper, struct reaper_queue *queue)
 {
 	struct reaper_job *job = tn_list_entry(queue->jobs.next,
 					       struct reaper_job, link);
-	int64_t began = clock_ns();
-	int r;
+	int r = 0;
 
-	reaper->slice_began_ms = began / 1000000 + 1;
-	pthread_mutex_unlock(&reaper->lock);
-	r = slice(queue, job);
-	pthread_mutex_lock(&reaper->lock);
-	reaper->slice_began_ms = 0;
-	fair_served(&reaper->fair, clock_ns() - began);
+	if (!queue->dropped) {
+		pthread_mutex_unlock(&reaper->lock);
+		r = slice(queue, job);
+		pthread_mutex_lock(&reaper->lock);
+	}
 	if (r <= 0)
 		finish(reaper, job);
 	else if (r == TN_RECOVER_LATER)
 		rest(reaper, job);
 	if (!tn_list_empty(&queue->jobs))
-		fair_add(&reaper->fair, &queue->turn, queue->uid);
+		add_turn(reaper, &queue->turn);
+}
+
+static void task_turn(struct reaper *reaper, struct reaper_task *task)
+{
+	pthread_mutex_unlock(&reaper->lock);
+	task->result = task->slice(task);
+	pthread_mutex_lock(&reaper->lock);
+	if (task->result > 0) {
+		add_turn(reaper, &task->turn);
+		return;
+	}
+	tn_list_append(&reaper->ended, &task->link);
+	eventfd_write(reaper->event_fd, 1);
+}
+
+/* With the lock, which is let go for the slice. */
+static void take_turn(struct reaper *reaper, struct reaper_turn *turn)
+{
+	int64_t began = clock_ns();
+
+	reaper->slice_began_ms = began / 1000000 + 1;
+	if (turn->is_task)
+		task_turn(reaper, tn_list_entry(turn, struct reaper_task,
+						turn));
+	else
+		queue_turn(reaper, tn_list_entry(turn, struct reaper_queue,
+						 turn));
+	reaper->slice_began_ms = 0;
+	fair_served(&reaper->fair, clock_ns() - began);
 }
 
 /* With the lock: until a job is posted, or one that rests is due. */
@@ -174,8 +208,8 @@ static void *work(void *arg)
 		wake_due(reaper);
 		item = fair_next(&reaper->fair);
 		if (item)
-			turn(reaper, tn_list_entry(item, struct reaper_queue,
-						   turn));
+			take_turn(reaper, tn_list_entry(
+				item, struct reaper_turn, item));
 		else
 			wait_for_work(reaper);
 	}
@@ -217,6 +251,7 @@ int reaper_new(struct reaper **ret)
 	fair_init(&reaper->fair);
 	tn_list_init(&reaper->resting);
 	tn_list_init(&reaper->finished);
+	tn_list_init(&reaper->ended);
 	reaper->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (reaper->event_fd < 0)
 		return tn_neg_errno();
@@ -230,6 +265,41 @@ int reaper_new(struct reaper **ret)
 	return 0;
 }
 
+static struct reaper_task *take_ended(struct reaper *reaper)
+{
+	struct reaper_task *task = NULL;
+
+	pthread_mutex_lock(&reaper->lock);
+	if (!tn_list_empty(&reaper->ended)) {
+		task = tn_list_entry(reaper->ended.next, struct reaper_task,
+				     link);
+		tn_list_remove(&task->link);
+	}
+	pthread_mutex_unlock(&reaper->lock);
+	return task;
+}
+
+/* The thread is gone. */
+static void end_tasks(struct reaper *reaper)
+{
+	struct reaper_task *task;
+	struct fair_item *item;
+
+	while ((item = fair_next(&reaper->fair))) {
+		struct reaper_turn *turn = tn_list_entry(
+			item, struct reaper_turn, item);
+
+		fair_served(&reaper->fair, 0);
+		if (!turn->is_task)
+			continue;
+		task = tn_list_entry(turn, struct reaper_task, turn);
+		task->result = -ECANCELED;
+		tn_list_append(&reaper->ended, &task->link);
+	}
+	while ((task = take_ended(reaper)))
+		task->done(task);
+}
+
 void reaper_free(struct reaper *reaper)
 {
 	if (!reaper)
@@ -239,6 +309,7 @@ void reaper_free(struct reaper *reaper)
 	pthread_cond_signal(&reaper->wake);
 	pthread_mutex_unlock(&reaper->lock);
 	pthread_join(reaper->thread, NULL);
+	end_tasks(reaper);
 	pthread_cond_destroy(&reaper->wake);
 	pthread_mutex_destroy(&reaper->lock);
 	tn_closep(&reaper->event_fd);
@@ -247,8 +318,8 @@ void reaper_free(struct reaper *reaper)
 
 void reaper_queue_init(struct reaper_queue *queue, uid_t uid)
 {
-	*queue = (struct reaper_queue){ .uid = uid };
-	fair_item_init(&queue->turn);
+	*queue = (struct reaper_queue){ .turn.uid = uid };
+	fair_item_init(&queue->turn.item);
 	tn_list_init(&queue->jobs);
 }
 
@@ -262,6 +333,34 @@ void reaper_post(struct reaper *reaper, struct reaper_queue *queue,
 	job->result = 0;
 	pthread_mutex_lock(&reaper->lock);
 	enqueue(reaper, job);
+	pthread_cond_signal(&reaper->wake);
+	pthread_mutex_unlock(&reaper->lock);
+}
+
+void reaper_drop(struct reaper *reaper, struct reaper_queue *queue)
+{
+	pthread_mutex_lock(&reaper->lock);
+	queue->dropped = true;
+	tn_list_for_each(link, &reaper->resting) {
+		struct reaper_job *job = tn_list_entry(link, struct reaper_job,
+						       link);
+
+		if (job->queue != queue)
+			continue;
+		tn_list_remove(&job->link);
+		enqueue(reaper, job);
+	}
+	pthread_cond_signal(&reaper->wake);
+	pthread_mutex_unlock(&reaper->lock);
+}
+
+void reaper_do(struct reaper *reaper, struct reaper_task *task, uid_t uid)
+{
+	task->turn = (struct reaper_turn){ .uid = uid, .is_task = true };
+	fair_item_init(&task->turn.item);
+	tn_list_init(&task->link);
+	pthread_mutex_lock(&reaper->lock);
+	add_turn(reaper, &task->turn);
 	pthread_cond_signal(&reaper->wake);
 	pthread_mutex_unlock(&reaper->lock);
 }
@@ -287,15 +386,20 @@ static struct reaper_job *take_finished(struct reaper *reaper)
 
 void reaper_dispatch(struct reaper *reaper)
 {
+	struct reaper_task *task;
 	struct reaper_job *job;
 	eventfd_t n;
 
 	eventfd_read(reaper->event_fd, &n);
 	for (int i = 0; i < DONE_A_TURN; i++) {
 		job = take_finished(reaper);
-		if (!job)
+		if (job)
+			job->done(job);
+		task = take_ended(reaper);
+		if (task)
+			task->done(task);
+		if (!job && !task)
 			return;
-		job->done(job);
 	}
 	eventfd_write(reaper->event_fd, 1);
 }

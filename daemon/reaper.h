@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #pragma once
 /*
- * Gives back what clients left behind: runs pool/recover on a thread of its
- * own, off the main loop. See reaper.c.
+ * Long work, on a thread of its own, off the main loop: gives back what clients
+ * left behind (pool/recover), and does other tasks by the slice. See reaper.c.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,20 +25,38 @@ struct reaper_job {
 	void (*done)(struct reaper_job *job); /* on the main thread */
 };
 
+/* What has turns. */
+struct reaper_turn {
+	struct fair_item item;
+	uid_t uid;        /* whose time it takes */
+	bool is_task;     /* of a reaper_task; else of a reaper_queue */
+};
+
 /* The jobs of one pool, done one after another. */
 struct reaper_queue {
-	struct fair_item turn;
+	struct reaper_turn turn;
 	struct tn_list jobs;
-	uid_t uid;        /* whose the pool is */
+	bool dropped;     /* there is nothing to be recovered any more */
 	struct tn_pool *pool;
 	struct tn_lane_ref self;
+};
+
+/* Any other work. */
+struct reaper_task {
+	struct reaper_turn turn;
+	struct tn_list link;
+	/* Some 200 us of it, on the thread: 1: there is more; 0; -errno. */
+	int (*slice)(struct reaper_task *task);
+	int result; /* of the last slice; -ECANCELED: tarnd ends */
+	void (*done)(struct reaper_task *task); /* on the main thread */
 };
 
 struct reaper;
 
 int reaper_new(struct reaper **ret);
 
-/** reaper_free() - stop after the slice under way; jobs not done are dropped */
+/** reaper_free() - stop after the slice under way; jobs not done are dropped,
+ *  tasks are called .done */
 void reaper_free(struct reaper *reaper);
 
 void reaper_queue_init(struct reaper_queue *queue, uid_t uid);
@@ -47,10 +65,17 @@ void reaper_queue_init(struct reaper_queue *queue, uid_t uid);
 void reaper_post(struct reaper *reaper, struct reaper_queue *queue,
 		 struct reaper_job *job);
 
+/** reaper_drop() - the pool's memory is going: its jobs, now and later, are
+ *  done as soon as their turn comes, and touch nothing */
+void reaper_drop(struct reaper *reaper, struct reaper_queue *queue);
+
+/** reaper_do() - @task->slice and .done are set */
+void reaper_do(struct reaper *reaper, struct reaper_task *task, uid_t uid);
+
 /** reaper_fd() - readable: reaper_dispatch() has something to do */
 int reaper_fd(const struct reaper *reaper);
 
-/** reaper_dispatch() - call .done of some jobs that are; reaper_fd() stays
+/** reaper_dispatch() - call .done of some that are; reaper_fd() stays
  *  readable if there are more */
 void reaper_dispatch(struct reaper *reaper);
 

@@ -10,6 +10,7 @@
 #include "base/bits.h"
 #include "base/cleanup.h"
 #include "daemon/log.h"
+#include "daemon/pages.h"
 
 void registry_init(struct registry *registry, struct keeper *keeper)
 {
@@ -107,6 +108,7 @@ int registry_add(struct registry *registry, const struct pool_spec *spec,
 		r = pool_new(&pool, spec, mark, quota, force);
 	if (r)
 		return r == POOL_NO_QUOTA ? REGISTRY_NO_QUOTA : r;
+	pool->registry = registry;
 	r = keeper_pool(registry->keeper, pool);
 	if (r < 0) {
 		pool_unref(pool);
@@ -154,6 +156,7 @@ int registry_restore(struct registry *registry, struct pool *pool)
 {
 	int r = make_room(registry);
 
+	pool->registry = registry;
 	if (r == 0)
 		insert(registry, pool);
 	return r;
@@ -191,4 +194,28 @@ void registry_remove(struct registry *registry, struct pool *pool)
 	if (pool->kept.there)
 		keeper_pool_there(pool);
 	pool_unref(pool);
+}
+
+/* Its client may have gone, who alone knows of it; or it was declared. At
+ * tarnd's end it is as if it had never been begun. */
+static void on_reserved(struct pool *pool, int result)
+{
+	const struct log_about about = { .pool = pool->spec.name };
+	bool declared = !pool->told.tell, heard = pool->told.who;
+
+	if (result == -ECANCELED)
+		return;
+	if (result < 0)
+		log_line(LOG_WARNING, &about, "its memory cannot be reserved: "
+			 "%s", strerror(-result));
+	pool_tell(pool, result);
+	if (result < 0 || (!declared && !heard))
+		registry_remove(pool->registry, pool);
+	else if (declared)
+		registry_show_when_kept(pool->registry, pool);
+}
+
+void registry_reserve(struct registry *registry, struct pool *pool)
+{
+	pages_reserve(pool, registry->reaper, on_reserved);
 }

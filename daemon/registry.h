@@ -7,6 +7,7 @@
 
 struct registry {
 	struct keeper *keeper; /* of the pools that are made; may be NULL */
+	struct reaper *reaper; /* for its pools' memory; NULL: there is none */
 	struct pool **pools; /* sorted by name */
 	size_t n, room;
 	uint64_t marks[65536 / 64]; /* bit m: a named pool carries mark m */
@@ -40,11 +41,21 @@ int registry_show_when_kept(struct registry *registry, struct pool *pool);
  *  reference. Return: 0 or -ENOMEM */
 int registry_restore(struct registry *registry, struct pool *pool);
 
+/**
+ * registry_reserve() - have the memory of a pool that was just added
+ *
+ * Then pool->told hears of it, or if it is nobody's, the pool is shown when
+ * kept. If the memory cannot be had, or who was to be told is gone, the pool
+ * goes.
+ */
+void registry_reserve(struct registry *registry, struct pool *pool);
+
 /** registry_find() - borrowed; NULL: there is none */
 struct pool *registry_find(const struct registry *registry, const char *name);
 
 /** registry_after() - the first whose name comes after @name, or NULL */
 struct pool *registry_after(const struct registry *registry, const char *name);
 
-/** registry_remove() - its name goes; it goes with its last attachment */
+/** registry_remove() - its name goes; it goes with its last attachment, and
+ *  then its memory, whoever has that mapped */
 void registry_remove(struct registry *registry, struct pool *pool);

@@ -34,6 +34,8 @@
 #include "daemon/adopt.h"
 #include "daemon/listener.h"
 #include "daemon/log.h"
+#include "daemon/memory.h"
+#include "daemon/pages.h"
 #include "daemon/poolfile.h"
 #include "daemon/session.h"
 #include "daemon/systemd.h"
@@ -132,6 +134,15 @@ static bool same_spec(const struct pool_spec *a, const struct pool_spec *b)
 	       a->access.mode == b->access.mode;
 }
 
+static int reserve_now(struct server *server, struct pool *pool)
+{
+	int r = pages_reserve_now(pool);
+
+	if (r < 0)
+		registry_remove(&server->registry, pool);
+	return r;
+}
+
 static int add_pool(struct server *server, const struct pool_spec *spec)
 {
 	const struct log_about about = { .pool = spec->name };
@@ -145,9 +156,18 @@ static int add_pool(struct server *server, const struct pool_spec *spec)
 		return 0;
 	}
 	r = registry_add(&server->registry, spec, &server->quota, true, &there);
+	if (r == 0 && spec->flags & TN_POOL_RESERVE && server->accept) {
+		/* clients are not kept waiting; failure is logged */
+		registry_reserve(&server->registry, there);
+		return 0;
+	}
+	if (r == 0 && spec->flags & TN_POOL_RESERVE)
+		r = reserve_now(server, there);
 	if (r < 0)
 		log_line(LOG_ERR, &about, "cannot be made: %s", strerror(-r));
-	return r < 0 ? r : registry_show_when_kept(&server->registry, there);
+	if (r) /* one of that name is just being made */
+		return r < 0 ? r : 0;
+	return registry_show_when_kept(&server->registry, there);
 }
 
 static int add_pools(struct server *server, const struct pool_spec *specs,
@@ -305,6 +325,7 @@ static int make_loop(struct server *server)
 
 	if (r < 0)
 		return r;
+	server->registry.reaper = server->reaper;
 	server->base = event_base_new();
 	if (!server->base)
 		return -ENOMEM;
@@ -369,6 +390,7 @@ int server_init(struct server *server, const struct config *config, int argc,
 	tn_list_init(&server->lingerers.list);
 	quota_init(&server->quota, &config->limits);
 	server->quota.capacity[QUOTA_DESCRIPTORS] = descriptors();
+	server->quota.capacity[QUOTA_RESERVED] = memory_total();
 	r = make_loop(server);
 	if (r < 0) {
 		log_error("cannot start: %s", strerror(-r));
@@ -417,6 +439,7 @@ static void leave_all(struct server *server)
 void server_fini(struct server *server)
 {
 	/* first the thread, for it looks at the pools */
+	server->registry.reaper = NULL;
 	reaper_free(server->reaper);
 	server->reaper = NULL;
 	if (keeper_keeps(&server->keeper)) {

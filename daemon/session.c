@@ -32,8 +32,9 @@
  *   I3  whoever frees the session returns to the loop without touching it
  *   I4  events only note what is due; it is done by session_turn(), one thing
  *       at a time, in the turn of the user (turns.c)
- *   I5  .timer is: in NEW, until HELLO must have come; in OPEN with .leaving,
- *       until the reply must be sent; in DETACHED, until the next probe
+ *   I5  .timer is: in NEW, until HELLO must have come; in OPEN with .leaving
+ *       or .awaited, until the reply must be sent; in DETACHED, until the next
+ *       probe
  */
 #include "daemon/session.h"
 
@@ -171,6 +172,9 @@ static void time_is_up(struct session *s)
 		session_hang_up(s);
 	} else if (s->leaving) {
 		reply_to_leave(s); /* recovery goes on all the same */
+	} else if (s->awaited) {
+		session_forget_awaited(s);
+		session_tell(s, 0); /* and so does the work on its pages */
 	}
 }
 
@@ -266,12 +270,52 @@ void session_leave(struct session *s, struct attachment *a, uint32_t id)
 	attachment_end(a, s->server->reaper);
 }
 
+void session_await(struct session *s, struct pool *pool, uint16_t op,
+		   uint32_t id)
+{
+	s->awaited = pool;
+	s->awaited_op = op;
+	s->awaited_id = id;
+	pool->told = (struct pool_told){ session_tell, s };
+	if (op != TN_MSG_CREATE)
+		start_timer(s, LEAVE_SECONDS);
+}
+
+void session_tell(void *session, int result)
+{
+	struct session *s = session;
+	uint16_t op = s->awaited_op;
+
+	s->awaited = NULL;
+	s->awaited_op = 0;
+	stop_timer(s);
+	if (op == TN_MSG_CREATE && result == 0)
+		connection_keep(s, op, s->awaited_id);
+	else
+		connection_answer(s, op, s->awaited_id, result);
+}
+
+void session_forget_awaited(struct session *s)
+{
+	if (s->awaited)
+		s->awaited->told.who = NULL;
+	s->awaited = NULL;
+}
+
+void session_lose(struct session *s, struct attachment *a)
+{
+	if (s->fresh == a)
+		s->fresh = NULL;
+	attachment_end(a, s->server->reaper);
+}
+
 /* turns */
 
 /* While a reply is due nothing is read (I1 of connection.c). */
 static void schedule(struct session *s)
 {
-	bool busy = s->unsent || s->leaving || s->making.waiting;
+	bool busy = s->unsent || s->leaving || s->making.waiting ||
+		    s->awaited_op;
 
 	if (s->due & ~(busy ? SESSION_DUE_READ : 0U))
 		turns_add(&s->server->turns, &s->turn, s->peer.uid);

@@ -30,7 +30,7 @@ struct making {
 	struct tn_hello hello;      /* ... which this one names */
 };
 
-/* What an event has asked for, to be done in the user's turn, in this order. */
+/* What an event asked for, to be done in the user's turn, in this order. */
 enum session_due {
 	SESSION_DUE_OPEN = 1,  /* it was just accepted */
 	SESSION_DUE_DEATH = 2,
@@ -60,6 +60,9 @@ struct session {
 	bool fds_unread;            /* a reply with descriptors may be */
 	uint32_t leaving;           /* number of the attachment, or 0 */
 	uint32_t leave_id;          /* id of that request */
+	struct pool *awaited;       /* the reply to CREATE, DESTROY or REVOKE */
+	uint16_t awaited_op;        /* is due when its pages are; or NULL, 0 */
+	uint32_t awaited_id;
 	unsigned probes;            /* of .live, since the connection's end */
 	struct making making;
 	struct kept kept, kept_connection;
@@ -115,6 +118,18 @@ void session_probe(struct session *session);
 
 /** session_leave() - reply to LEAVE @id when @a is gone, or after a second */
 void session_leave(struct session *session, struct attachment *a, uint32_t id);
+
+/** session_await() - reply to @op @id when told by @pool, or if it is not
+ *  CREATE, after a second; ->told of @pool is set */
+void session_await(struct session *session, struct pool *pool, uint16_t op,
+		   uint32_t id);
+void session_tell(void *session, int result);
+
+/** session_forget_awaited() - nobody is there to be told */
+void session_forget_awaited(struct session *session);
+
+/** session_lose() - the pool of its attachment @a was revoked */
+void session_lose(struct session *session, struct attachment *a);
 
 /** session_adopt() - @a is the process's; ->fresh until the reply is sent */
 void session_adopt(struct session *session, struct attachment *a);

@@ -56,7 +56,8 @@ enum tn_kind { TN_KIND_SLAB = 1, TN_KIND_BUDDY = 2 };
 enum tn_policy { TN_FIRST_FIT = 1, TN_BEST_FIT = 2, TN_WORST_FIT = 3 };
 enum tn_role { TN_PRODUCER = 1, TN_CONSUMER = 2, TN_OBSERVER = 3 };
 #define TN_POOL_ABORT_ON_MISUSE (1U << 0)
-#define TN_POOL_FLAGS_KNOWN (TN_POOL_ABORT_ON_MISUSE)
+#define TN_POOL_RESERVE (1U << 1)
+#define TN_POOL_FLAGS_KNOWN (TN_POOL_ABORT_ON_MISUSE | TN_POOL_RESERVE)
 
 /*
  * Header of meta, one page.
@@ -70,7 +71,7 @@ enum tn_role { TN_PRODUCER = 1, TN_CONSUMER = 2, TN_OBSERVER = 3 };
  *  20    4 flags        tarnd, once            all, at attach
  *  24    8 data_bytes   tarnd, once            all, at attach
  *  32    8 mark         tarnd, once            all, at attach: refs carry it
- *  40    8 poison       tarnd                  clients, on their slow paths
+ *  40    8 poison       tarnd: 0 or TN_POISON* clients, on their slow paths
  *  48   40 name         tarnd, once            people
  *  88   40 reserved     zero                   nobody
  */
@@ -87,6 +88,8 @@ struct tn_header {
 	char name[TN_NAME_BYTES];
 	uint8_t reserved[40];
 };
+#define TN_POISONED 1U /* it contradicts itself */
+#define TN_REVOKED 2U  /* it was destroyed, and its memory taken back */
 TN_FIELD(tn_header, 0, 8, magic);
 TN_FIELD(tn_header, 8, 2, major);
 TN_FIELD(tn_header, 10, 2, minor);

@@ -45,6 +45,7 @@ static const struct {
 	[TN_MSG_LEAVE] = { sizeof(struct tn_leave), 0, 0 },
 	[TN_MSG_CONTROLS] = { sizeof(struct tn_controls),
 			      sizeof(struct tn_controls_reply), 1 },
+	[TN_MSG_REVOKE] = { sizeof(struct tn_by_name), 0, 0 },
 };
 
 static int name_char_ok(char c)
@@ -132,6 +133,7 @@ static int body_ok(uint16_t op, const uint8_t *body)
 	case TN_MSG_CREATE:
 		return create_ok(body);
 	case TN_MSG_DESTROY:
+	case TN_MSG_REVOKE:
 	case TN_MSG_STAT:
 		return by_name_ok(body, 0);
 	case TN_MSG_LIST:

@@ -36,6 +36,7 @@ enum tn_op {
 	TN_MSG_OPEN = 7,      /* reply carries meta, data and control */
 	TN_MSG_LEAVE = 8,
 	TN_MSG_CONTROLS = 9,  /* reply carries a control file, read-only */
+	TN_MSG_REVOKE = 10,   /* DESTROY, and take it from who has it */
 	TN_MSG_N_OPS
 };
 
@@ -111,7 +112,7 @@ struct tn_create {
 TN_FIELD(tn_create, 40, 8, bytes);
 TN_SIZE(tn_create, 72);
 
-struct tn_by_name {            /* DESTROY, STAT; LIST: names after this one */
+struct tn_by_name {            /* DESTROY, REVOKE, STAT; LIST: after this one */
 	char name[TN_NAME_BYTES];
 };
 TN_SIZE(tn_by_name, 40);

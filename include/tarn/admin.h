@@ -36,6 +36,23 @@ TARN_API int tarn_pool_list(struct tarn *t, struct tarn_pool_info **ret);
 TARN_API int tarn_pool_stat(struct tarn *t, const char *name,
 			    struct tarn_pool_info *ret);
 
+/**
+ * tarn_pool_revoke() - destroy a pool, and take it from those who have it open
+ * @t: a connection of the pool's owner or of root
+ * @name: of the pool
+ *
+ * As tarn_pool_destroy(), and none of its memory stays: processes that have it
+ * open, and do not even answer, find zeros in place of their objects, and what
+ * they still write is lost and not the owner's any more. Their calls give
+ * -EIDRM (errno EIDRM), but for allocations and frees that a thread can do from
+ * what it has at hand, which do no harm; they should close the pool. So it is
+ * for pools whose users do not let go.
+ *
+ * Return: 0: its memory is free, or will be soon; as tarn_pool_destroy();
+ *         -ENOSYS: tarnd is too old.
+ */
+TARN_API int tarn_pool_revoke(struct tarn *t, const char *name);
+
 /*
  * Audit
  */

@@ -139,17 +139,25 @@ struct tarn_pool_opts {
 /* A wrong free (twice, inside an object, foreign) aborts the process. */
 #define TARN_POOL_ABORT_ON_MISUSE (1U << 0)
 
+/* All memory that the pool can ever use is there from the start: if there is
+ * too little, it is not made. Later nobody can be short of it, nor killed by
+ * SIGBUS for a page that cannot be had. It stays: tarn_trim() returns none. */
+#define TARN_POOL_RESERVE (1U << 1)
+
 /**
  * tarn_pool_create() - have tarnd make a pool
  * @t: a connection
  * @name: see TARN_NAME_MAX
  * @opts: from TARN_POOL_OPTS(); .bytes must be given
  *
- * The pool lives until tarn_pool_destroy() or the end of tarnd.
+ * The pool lives until tarn_pool_destroy() or the end of tarnd. With
+ * TARN_POOL_RESERVE the call takes as long as the memory takes to be had, up to
+ * ten seconds and two for each gigabyte.
  *
  * Return: 0; -EEXIST, -EINVAL (name, size, kind, policy, flags or mode),
  *         -E2BIG (@opts is from a newer header and uses what this library
- *         does not know), -EDQUOT (quota of the user), -EACCES, -ENOMEM,
+ *         does not know), -EDQUOT (quota of the user), -EACCES, -ENOMEM
+ *         or -ENOSPC (there is not enough memory),
  *         and what a lost tarnd gives: -ECONNRESET, -ETIMEDOUT.
  */
 TARN_API int tarn_pool_create(struct tarn *t, const char *name,
@@ -161,7 +169,8 @@ TARN_API int tarn_pool_create(struct tarn *t, const char *name,
  * @name: of the pool
  *
  * Nobody can open it any more. Processes that have it open keep it until
- * they close it; then its memory is gone.
+ * they close it; then its memory is gone, even if one of them has it mapped
+ * still. tarn_pool_revoke() does not wait for them.
  *
  * Return: 0; -ENOENT, -EPERM, -ECONNRESET, -ETIMEDOUT.
  */

@@ -149,7 +149,7 @@ static void a_spec_is_checked_in_full(void **state)
 	assert_non_null(SPOILED(kind, 3));
 	assert_non_null(SPOILED(policy, 0));
 	assert_non_null(SPOILED(policy, 4));
-	assert_non_null(SPOILED(flags, 2));
+	assert_non_null(SPOILED(flags, 4));
 	assert_non_null(SPOILED(access.mode, 0100));
 	assert_non_null(SPOILED(access.mode, 01666));
 	assert_non_null(SPOILED(name[0], '.'));

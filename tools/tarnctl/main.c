@@ -22,8 +22,10 @@ static const char help[] =
 	"                         observes, 2 consumes, 6 produces\n"
 	"      --group GROUP      that the middle digit is for\n"
 	"      --abort-on-misuse  a wrong free aborts the process\n"
+	"      --reserve          have all its memory from the start\n"
 	"  destroy NAME           remove a pool's name; who has it open keeps\n"
 	"                         it\n"
+	"      --revoke           take it from them, too\n"
 	"  trim NAME              return a pool's free memory to the system\n"
 	"  audit NAME [--json]    does all hold that a pool promises?\n"
 	"      --quiescent        nobody uses it: look closer\n"
@@ -43,6 +45,8 @@ static const struct option options[] = {
 	{ "mode", required_argument, NULL, 'm' },
 	{ "group", required_argument, NULL, 'g' },
 	{ "abort-on-misuse", no_argument, NULL, 'a' },
+	{ "reserve", no_argument, NULL, 'r' },
+	{ "revoke", no_argument, NULL, 'R' },
 	{ "quiescent", no_argument, NULL, 'q' },
 	{ "version", no_argument, NULL, 'V' },
 	{ "help", no_argument, NULL, 'h' },
@@ -58,8 +62,8 @@ static const struct command {
 } commands[] = {
 	{ "list", run_list, false, "j", FAILED },
 	{ "stat", run_stat, true, "j", FAILED },
-	{ "create", run_create, true, "bkpmga", FAILED },
-	{ "destroy", run_destroy, true, "", FAILED },
+	{ "create", run_create, true, "bkpmgar", FAILED },
+	{ "destroy", run_destroy, true, "R", FAILED },
 	{ "trim", run_trim, true, "", FAILED },
 	{ "audit", run_audit, true, "jq", TROUBLE },
 };
@@ -138,6 +142,12 @@ static int option(struct request *q, int opt)
 		return 0;
 	case 'a':
 		q->opts.flags |= TARN_POOL_ABORT_ON_MISUSE;
+		return 0;
+	case 'r':
+		q->opts.flags |= TARN_POOL_RESERVE;
+		return 0;
+	case 'R':
+		q->revoke = true;
 		return 0;
 	default:
 		return MISUSED; /* getopt has told */

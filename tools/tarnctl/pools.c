@@ -23,6 +23,7 @@ static const struct column list_columns[] = {
 	{ "gid", NULL, COLUMN_NUMBER },
 	{ "mode", "MODE", COLUMN_TEXT },
 	{ "abort_on_misuse", NULL, COLUMN_FLAG },
+	{ "reserved", NULL, COLUMN_FLAG },
 	{ NULL, "STATE", COLUMN_TEXT },
 	{ "poisoned", NULL, COLUMN_FLAG },
 };
@@ -47,7 +48,9 @@ static void list_row(struct table *t, const struct tarn_pool_info *p)
 	snprintf(text, sizeof(text), "%04" PRIo32, p->mode);
 	table_text(t, text);
 	table_flag(t, p->flags & TARN_POOL_ABORT_ON_MISUSE);
-	table_text(t, p->flags & TARN_POOL_POISONED ? "poisoned" : NULL);
+	table_flag(t, p->flags & TARN_POOL_RESERVE);
+	table_text(t, p->flags & TARN_POOL_POISONED ? "poisoned" :
+		      p->flags & TARN_POOL_RESERVE ? "reserved" : NULL);
 	table_flag(t, p->flags & TARN_POOL_POISONED);
 }
 
@@ -86,7 +89,8 @@ int run_create(struct request *q)
 
 int run_destroy(struct request *q)
 {
-	int r = tarn_pool_destroy(q->tarn, q->name);
+	int r = q->revoke ? tarn_pool_revoke(q->tarn, q->name) :
+			    tarn_pool_destroy(q->tarn, q->name);
 
 	return r < 0 ? failed_pool(q, r, "destroy") : DID;
 }

@@ -21,6 +21,7 @@ static const struct column pool_columns[] = {
 	{ "policy", NULL, COLUMN_TEXT },
 	{ "mode", NULL, COLUMN_TEXT },
 	{ "abort_on_misuse", NULL, COLUMN_FLAG },
+	{ "reserved", NULL, COLUMN_FLAG },
 	{ "poisoned", NULL, COLUMN_FLAG },
 	{ "uid", NULL, COLUMN_NUMBER },
 	{ "gid", NULL, COLUMN_NUMBER },
@@ -69,6 +70,7 @@ static struct table *pool_table(const struct tarn_pool_info *p,
 	snprintf(mode, sizeof(mode), "%04" PRIo32, p->mode);
 	table_text(t, mode);
 	table_flag(t, p->flags & TARN_POOL_ABORT_ON_MISUSE);
+	table_flag(t, p->flags & TARN_POOL_RESERVE);
 	table_flag(t, p->flags & TARN_POOL_POISONED);
 	table_number(t, p->uid);
 	table_number(t, p->gid);

@@ -15,6 +15,7 @@ struct request {
 	const char *name;       /* of a pool, or NULL */
 	bool json;
 	bool quiescent;         /* of audit */
+	bool revoke;            /* of destroy */
 	struct tarn_pool_opts opts; /* of create */
 	struct tarn *tarn;
 };
