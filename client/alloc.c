@@ -39,6 +39,11 @@ static noinline void *alloc_slow(struct tarn_pool *pool, unsigned class)
 		return NULL;
 	m = &lane->rack.mags[class];
 	r = m->top == m->base ? tn_rack_fill(&lane->rack, class) : 0;
+	if (r == -ENOMEM) {
+		/* others may want what we keep in other classes; so may we */
+		tn_rack_flush(&lane->rack);
+		r = tn_rack_fill(&lane->rack, class);
+	}
 	if (r < 0)
 		return null_errno(r);
 	return tn_rack_pop(&lane->rack, m);

@@ -71,14 +71,11 @@ int tn_rack_fill(struct tn_rack *rack, unsigned class)
 	m->batch = want * 2;
 	got = tn_slab_claim(rack->pool, &rack->ref, class, &m->cursor,
 			    m->base, want);
-	if (!got) {
-		/* others may want what we keep in other classes; so may we */
-		tn_rack_flush(rack);
-		got = tn_slab_claim(rack->pool, &rack->ref, class,
-				    &m->cursor, m->base, 1);
-	}
 	m->top = m->base + got;
-	return got ? 0 : -ENOMEM;
+	if (got)
+		return 0;
+	m->batch = 1;
+	return -ENOMEM;
 }
 
 static int mag_return(struct tn_rack *rack, unsigned class, unsigned n)

@@ -39,8 +39,9 @@ struct tn_rack {
 	struct tn_slot slots[TN_N_CLASSES][TN_MAG_SLOTS];
 };
 
-/* Fills a class's empty magazine; its first use prepares it. Return: 0,
- * -ENOMEM, -EINVAL (no such class). */
+/* Fills a class's empty magazine; its first use prepares it. Return: 0;
+ * -EINVAL (no such class); -ENOMEM: what the other magazines keep may help,
+ * tn_rack_flush() and try again. */
 int tn_rack_fill(struct tn_rack *rack, unsigned class);
 
 /* Frees an object that is KEPT by the lane's client, of whatever kind.
@@ -116,6 +117,7 @@ bool tn_rack_push(struct tn_rack *rack, struct tn_pool *pool, void *p,
 		return false;
 	tn16_store_relaxed(tag, rack->kept);
 	*top = (struct tn_slot){ p, tag };
+	tn_fence_compiler(); /* a fork finds no slot that is not there yet */
 	m->top = top + 1;
 	return true;
 }
