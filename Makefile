@@ -53,6 +53,7 @@ say  = $(if $(Q),@printf '  %-5s %s\n' '$(1)' '$(2)';)
 objs  = $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard $(addsuffix /*.c,$(1)))))
 progs = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard $(1))))
 LIB_OBJS    := $(call objs,proto pool audit client)
+MALLOC_OBJS := $(call objs,malloc)
 DAEMON_OBJS := $(call objs,daemon)
 PROGS       := $(call progs,tools/*.c examples/*.c)
 DIR_PROGS   := $(patsubst %/,$(BUILD)/%,$(sort $(dir $(wildcard tools/*/*.c examples/*/*.c))))
@@ -67,16 +68,18 @@ MACHINES    := $(wildcard $(CURDIR)/tests/container/test_*)
 MACHINE_CLIENT := $(BUILD)/tests/container/client
 FAIRNESS    := $(BUILD)/tests/fairness/fairness
 FUZZERS     := $(call progs,tests/fuzz/fuzz_*.c)
-TESTS       := $(filter-out $(SO_TESTS),$(foreach k,unit abi system stress crash, \
+TESTS       := $(filter-out $(SO_TESTS),$(foreach k,unit abi system malloc stress crash, \
                $(call progs,tests/$(k)/test_*.c)))
 
 all: lib daemon $(PROGS) $(DIR_PROGS)         ## build everything but tests and benchmarks
-lib: $(BUILD)/libtarn.a $(BUILD)/libtarn.so
+lib: $(BUILD)/libtarn.a $(BUILD)/libtarn.so $(BUILD)/libtarn-malloc.so
 daemon: $(BUILD)/tarnd
 tests: $(TESTS) $(SO_TESTS) $(BENCH) $(MACHINE_CLIENT)
 benches: $(BENCH) $(PEERS)
 
-$(LIB_OBJS): ALL_CFLAGS += -ftls-model=initial-exec -fno-semantic-interposition
+$(LIB_OBJS) $(MALLOC_OBJS): ALL_CFLAGS += -ftls-model=initial-exec -fno-semantic-interposition
+# What the compiler knows of malloc() is not true inside of it.
+$(MALLOC_OBJS): ALL_CFLAGS += $(addprefix -fno-builtin-,malloc calloc realloc free)
 $(BUILD)/obj/daemon/%.o: ALL_CFLAGS += -DTN_DAEMON -DTN_VERSION=\"$(VERSION)\" $(DAEMON_CFLAGS)
 $(BUILD)/obj/tools/tarnctl/%.o: ALL_CFLAGS += $(TABLE_CFLAGS)
 $(BUILD)/obj/tests/%.o: ALL_CFLAGS += $(DAEMON_CFLAGS)
@@ -95,9 +98,14 @@ $(BUILD)/%.a:
 # -z now: looking a symbol up on first use would take the loader's lock.
 SO_FLAGS := -shared -Wl,-soname,libtarn.so.$(SOVERSION),--version-script=client/libtarn.map \
             -Wl,-Bsymbolic-functions,-z,now,-z,nodelete$(if $(SAN),,$(comma)-z$(comma)defs)
+MALLOC_SO_FLAGS := -Wl,-soname,libtarn-malloc.so,--version-script=malloc/libtarn-malloc.map \
+                   -Wl,-Bsymbolic-functions,-z,now,-z,nodelete$(if $(SAN),,$(comma)-z$(comma)defs)
 $(BUILD)/libtarn.so.$(VERSION): $(LIB_OBJS) client/libtarn.map
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(SO_FLAGS) $(LIB_OBJS) -o $@
+$(BUILD)/libtarn-malloc.so: $(MALLOC_OBJS) $(LIB_OBJS) malloc/libtarn-malloc.map
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -shared $(MALLOC_SO_FLAGS) $(MALLOC_OBJS) $(LIB_OBJS) -o $@
 $(BUILD)/libtarn.so: $(BUILD)/libtarn.so.$(VERSION)
 	$(Q)ln -sf $(<F) $(BUILD)/libtarn.so.$(SOVERSION) && ln -sf $(<F) $@
 
@@ -173,7 +181,7 @@ bench: deps-bench                             ## measure beside other allocators
 
 lint: $(BUILD)/libtarn.so                     ## layers, label pairs, symbols, headers, mutants, style
 	$(Q)scripts/check-layers
-	$(Q)scripts/check-pairs pool/*.[ch] client/*.[ch]
+	$(Q)scripts/check-pairs pool/*.[ch] client/*.[ch] malloc/*.[ch]
 	$(Q)scripts/check-symbols $(BUILD)/libtarn.so client/libtarn.map tests/abi/symbols.txt
 	$(Q)scripts/check-headers $(CC) $(ALL_CFLAGS) $(DAEMON_CFLAGS)
 	$(Q)scripts/check-manuals $(CC) tests/abi/symbols.txt

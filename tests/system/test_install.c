@@ -80,6 +80,7 @@ static void the_tree_is_complete(void **state)
 	assert_said("./lib/libtarn.so\n");
 	assert_said("./lib/libtarn.so.0\n");
 	assert_said("./lib/libtarn.so." TARN_VERSION "\n");
+	assert_said("./lib/libtarn-malloc.so\n");
 	assert_said("./lib/libtarn.a\n");
 	assert_said("./lib/pkgconfig/tarn.pc\n");
 	assert_said("./include/tarn/tarn.h\n");
@@ -90,6 +91,7 @@ static void the_tree_is_complete(void **state)
 	assert_said("./bin/tarnctl\n");
 	assert_said("./bin/tarn-run\n");
 	assert_said("./share/man/man1/tarnctl.1\n");
+	assert_said("./share/man/man1/tarn-malloc.1\n");
 	assert_said("./share/man/man3/tarn_free.3\n");
 	assert_said("./lib/systemd/system/tarnd.service\n");
 	assert_said("./lib/systemd/system/tarnd.socket\n");

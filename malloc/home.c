@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "malloc/home.h"
+
+#include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "malloc/map.h"
+
+struct tn_home tn_home;
+
+/* Refs are made by nobody here; a pool must have a mark all the same. */
+#define HOME_MARK 1
+
+/* Picked, not tuned: twice the memory there is leaves room for holes. */
+#define HOME_BYTES_MIN ((uint64_t)64 << 20)
+#define HOME_BYTES_MAX ((uint64_t)1 << 40)
+
+static uint64_t wanted_bytes(void)
+{
+	uint64_t pages = (uint64_t)sysconf(_SC_PHYS_PAGES);
+	uint64_t bytes = 2ULL << tn_log2_ceil(pages << TN_PAGE_SHIFT);
+
+	return tn_max64(tn_min64(bytes, HOME_BYTES_MAX), HOME_BYTES_MIN);
+}
+
+struct maps {
+	uint8_t *data, *meta, *control, *used;
+	uint64_t used_bytes;
+};
+
+static void unmap_all(struct maps *m, const struct tn_geo *geo)
+{
+	tn_map_end(m->data, geo->data_bytes);
+	tn_map_end(m->meta, geo->meta_bytes);
+	tn_map_end(m->control, geo->control_bytes);
+	tn_map_end(m->used, m->used_bytes);
+}
+
+static bool map_all(struct maps *m, const struct tn_geo *geo)
+{
+	m->used_bytes = geo->n_areas * TN_AREA_PAGES / 8;
+	m->data = tn_map_aligned(geo->data_bytes, TN_AREA_BYTES);
+	m->meta = tn_map(geo->meta_bytes);
+	m->control = tn_map(geo->control_bytes);
+	m->used = tn_map(m->used_bytes);
+	return m->data && m->meta && m->control && m->used;
+}
+
+static bool make(uint64_t data_bytes)
+{
+	struct maps m = { 0 };
+	struct tn_geo geo;
+
+	if (tn_geo_init(&geo, data_bytes) < 0)
+		return false;
+	if (!map_all(&m, &geo)) {
+		unmap_all(&m, &geo);
+		return false;
+	}
+	tn_pool_format(m.meta, &geo, "home", TN_KIND_SLAB, TN_FIRST_FIT, 0,
+		       HOME_MARK);
+	tn_home.control = m.control;
+	tn_home.used = (tn_a64 *)(void *)m.used;
+	tn_home.pool.shapes = tn_home.shapes;
+	return tn_pool_attach(&tn_home.pool, m.meta, m.data, &geo,
+			      TN_PRODUCER) == 0;
+}
+
+static void make_once(void)
+{
+	uint64_t bytes = wanted_bytes();
+
+	while (bytes >= HOME_BYTES_MIN && !make(bytes))
+		bytes /= 2;
+}
+
+bool tn_home_make(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, make_once);
+	return tn_home.pool.geo.data_bytes;
+}
