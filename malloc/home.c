@@ -24,6 +24,38 @@ static uint64_t wanted_bytes(void)
 	return tn_max64(tn_min64(bytes, HOME_BYTES_MAX), HOME_BYTES_MIN);
 }
 
+/*
+ * All sections are laid out for the whole size, but at first the pool is said
+ * to end early, and then later: so what walks over areas has few to walk over.
+ * It may grow while others are at work, who see the old end or the new; the
+ * number of areas last, for it is what makes them look further.
+ */
+#define HOME_FIRST_AREAS 128U /* 256 MiB; picked, not tuned */
+
+static void end_at(uint64_t n_areas)
+{
+	struct tn_geo *geo = &tn_home.pool.geo;
+
+	__atomic_store_n(&geo->data_bytes, n_areas * TN_AREA_BYTES,
+			 __ATOMIC_RELAXED);
+	__atomic_store_n(&geo->n_pages, n_areas * TN_AREA_PAGES,
+			 __ATOMIC_RELEASE);
+	__atomic_store_n(&geo->n_areas, n_areas, __ATOMIC_RELEASE);
+}
+
+bool tn_home_grow(uint64_t was)
+{
+	uint64_t now = __atomic_load_n(&tn_home.pool.geo.n_areas,
+				       __ATOMIC_RELAXED);
+
+	if (now > was)
+		return true;
+	if (was >= tn_home.n_areas)
+		return false;
+	end_at(tn_min64(was * 2, tn_home.n_areas));
+	return true;
+}
+
 struct maps {
 	uint8_t *data, *meta, *control, *used;
 	uint64_t used_bytes;
@@ -63,8 +95,12 @@ static bool make(uint64_t data_bytes)
 	tn_home.control = m.control;
 	tn_home.used = (tn_a64 *)(void *)m.used;
 	tn_home.pool.shapes = tn_home.shapes;
-	return tn_pool_attach(&tn_home.pool, m.meta, m.data, &geo,
-			      TN_PRODUCER) == 0;
+	tn_home.n_areas = geo.n_areas;
+	if (tn_pool_attach(&tn_home.pool, m.meta, m.data, &geo,
+			   TN_PRODUCER) < 0)
+		return false;
+	end_at(tn_min64(geo.n_areas, HOME_FIRST_AREAS));
+	return true;
 }
 
 static void make_once(void)

@@ -18,7 +18,9 @@
 #define TN_HOME_CLIENT 1U
 
 struct tn_home {
-	struct tn_pool pool;   /* .geo.data_bytes is 0 if there is none */
+	struct tn_pool pool;   /* .geo.data_bytes is 0 if there is none, and
+	                        * what there is of it so far, else */
+	uint64_t n_areas;      /* that .pool.geo may grow to */
 	uint8_t *control;
 	tn_a64 *used;          /* a bit a page: see malloc/pages.h */
 	tn_a64 high;           /* no page from here on was ever used */
@@ -29,3 +31,7 @@ extern struct tn_home tn_home;
 /* Makes it, once. Return: is there one? The process may be short of address
  * space (RLIMIT_AS); then everything is malloc/large.h's. */
 bool tn_home_make(void);
+
+/* Makes it larger than @was areas, which are full. Return: is it now, by
+ * whomever? */
+bool tn_home_grow(uint64_t was);

@@ -52,10 +52,14 @@ static void *slot_alloc(struct tn_seat *seat, unsigned class)
 {
 	struct tn_rack *rack = &seat->rack;
 	struct tn_mag *m = &rack->mags[class];
+	uint64_t areas;
 	int r = 0;
 
 	if (m->top == m->base) {
-		r = tn_rack_fill(rack, class);
+		do {
+			areas = rack->pool->geo.n_areas;
+			r = tn_rack_fill(rack, class);
+		} while (r == -ENOMEM && tn_home_grow(areas));
 		if (r == -ENOMEM) {
 			tn32_store_relaxed(&seat->doing, TN_DOING_ALL);
 			tn_rack_flush(rack);

@@ -97,14 +97,18 @@ void *tn_pages_alloc(struct tn_seat *seat, uint64_t n, uint64_t align,
 		     bool zero)
 {
 	struct tn_rack *rack = &seat->rack;
-	uint64_t page, least = align >> TN_PAGE_SHIFT;
+	uint64_t page, least = align >> TN_PAGE_SHIFT, areas;
 	int r;
 
 	/* a run starts at a multiple of its length, rounded up */
 	n = tn_max64(n, least);
 	if (n > TN_HOME_RUN_PAGES || align > TN_AREA_BYTES)
 		return NULL;
-	r = tn_run_alloc(rack->pool, &rack->ref, n, TN_FIRST_FIT, &page);
+	do {
+		areas = rack->pool->geo.n_areas;
+		r = tn_run_alloc(rack->pool, &rack->ref, n, TN_FIRST_FIT,
+				 &page);
+	} while (r == -ENOMEM && tn_home_grow(areas));
 	if (r == -ENOMEM) {
 		tn32_store_relaxed(&seat->doing, TN_DOING_ALL);
 		tn_rack_flush(rack);
