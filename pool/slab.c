@@ -24,6 +24,10 @@
  * The free count is in the top of the slab word, so that a return, by
  * anybody, leased or not, is tag = 0 and then one addition.
  *
+ * Where four slots side by side are all free, a claim tags them by one aligned
+ * 8-byte store. Only the lessee changes a tag that is 0, so it overwrites
+ * nothing of anybody's; a death leaves all four tagged or none.
+ *
  * I1  count <= number of tags that are 0, but for what a recovery has added
  *     too much (see tn_slab_sweep); a claim never takes more than the count.
  *     So the count is never too small for long: whoever returned a slot is
@@ -67,8 +71,10 @@
 #include "pool/run.h"
 #include "pool/slabhint.h"
 
-/* Four tags at a look. */
+/* Four tags at a look, and at a stroke: aligned, so one store. */
 typedef uint64_t __attribute__((may_alias)) tn_tags4;
+
+#define FOUR_TIMES 0x0001000100010001ULL
 
 static uint64_t look(const tn_a16 *tags)
 {
@@ -77,9 +83,22 @@ static uint64_t look(const tn_a16 *tags)
 			       __ATOMIC_ACQUIRE);
 }
 
+static void store_four(tn_a16 *tags, uint64_t four)
+{
+	__atomic_store_n((tn_tags4 *)(void *)tags, four, __ATOMIC_RELAXED);
+}
+
 /* Is any of the four 0? (The usual trick for a zero byte, on 16 bits.) */
 static bool any_free(uint64_t four)
-{ return (four - 0x0001000100010001) & ~four & 0x8000800080008000; }
+{ return (four - FOUR_TIMES) & ~four & FOUR_TIMES << 15; }
+
+/* The tags from slot @at on that lie side by side: how many. */
+static unsigned in_line(const struct tn_shape *s, unsigned at)
+{
+	unsigned end = (at | ((1U << TN_BAND_SLOTS_SHIFT) - 1)) + 1;
+
+	return (end < s->slots ? end : s->slots) - at;
+}
 
 /* The lease */
 
@@ -132,14 +151,30 @@ unsigned tn_lease_end(struct tn_pool *pool, uint64_t page, unsigned class,
 	return count;
 }
 
-static unsigned count_free(struct tn_pool *pool, uint64_t page,
-			   const struct tn_shape *s)
+static unsigned count_free_in_line(const tn_a16 *tags, unsigned n)
 {
 	unsigned f = 0;
 
-	for (unsigned i = 0; i < s->slots; i++)
-		/* HB< tag.free */
-		f += !tn16_load_acquire(tn_slab_tag(pool, page, i));
+	for (unsigned i = 0; i < n; i += 4) {
+		uint64_t four = look(&tags[i]);
+
+		if (!four)
+			f += n - i < 4 ? n - i : 4;
+		for (unsigned k = 0; four && k < 4 && i + k < n; k++)
+			f += !(four >> 16 * k & 0xffff);
+	}
+	return f;
+}
+
+static unsigned count_free(struct tn_pool *pool, uint64_t page,
+			   const struct tn_shape *s)
+{
+	unsigned f = 0, n;
+
+	for (unsigned at = 0; at < s->slots; at += n) {
+		n = in_line(s, at);
+		f += count_free_in_line(tn_slab_tag(pool, page, at), n);
+	}
 	return f;
 }
 
@@ -174,56 +209,76 @@ int tn_slab_end_if_empty(struct tn_pool *pool, const struct tn_lane_ref *l,
 
 /* Claiming */
 
-/* Claims those of four slots that are free, and at most @want of them; they
- * go to @end and below. Return: how many. */
-static unsigned claim_four(tn_a16 *tags, uint64_t four, uint16_t kept,
-			   uint8_t *first, uint32_t bytes, struct tn_slot *end,
-			   unsigned n, unsigned want)
-{
-	unsigned got = 0;
+/* What a claim has got: from @end downwards, so that the slots come out of it
+ * in ascending order. */
+struct claim {
+	struct tn_slot *end;
+	unsigned want;       /* more */
+	uint16_t kept;
+	uint64_t bytes;      /* of a slot */
+};
 
-	for (unsigned i = 0; i < n && got < want; i++) {
-		if (four >> 16 * i & 0xffff)
-			continue;
-		tn16_store_relaxed(&tags[i], kept);
-		end--;
-		end->p = first + (uint64_t)i * bytes;
-		end->tag = &tags[i];
-		got++;
-	}
-	return got;
+static inline void got(struct claim *c, uint8_t *p, tn_a16 *tag)
+{
+	*--c->end = (struct tn_slot){ p, tag };
+	c->want--;
 }
 
-/* Claims up to @want free slots of a slab that we have leased; downwards from
- * the end of @out, so that they come out in ascending order from its end. */
+/* Claims of four slots, of which @n exist, those that are free. */
+static inline void claim_four(struct claim *c, tn_a16 *tags, uint8_t *first,
+			      unsigned n)
+{
+	uint64_t four = look(tags);
+
+	if (!four && n >= 4 && c->want >= 4) {
+		store_four(tags, c->kept * FOUR_TIMES);
+		got(c, first, &tags[0]);
+		got(c, first + c->bytes, &tags[1]);
+		got(c, first + 2 * c->bytes, &tags[2]);
+		got(c, first + 3 * c->bytes, &tags[3]);
+		return;
+	}
+	if (!any_free(four))
+		return;
+	for (unsigned i = 0; i < 4 && i < n && c->want; i++) {
+		if (four >> 16 * i & 0xffff)
+			continue;
+		tn16_store_relaxed(&tags[i], c->kept);
+		got(c, first + i * c->bytes, &tags[i]);
+	}
+}
+
+/* Claims up to @want free slots of a slab that we have leased. */
 static unsigned claim_slots(struct tn_pool *pool, const struct tn_lane_ref *l,
 			    uint64_t page, const struct tn_shape *s,
 			    uint32_t *from, struct tn_slot *out, unsigned want)
 {
-	uint16_t kept = (uint16_t)(TN_TAG_KEPT | l->client);
 	uint8_t *base = pool->data + (page << TN_PAGE_SHIFT);
-	uint32_t at = *from & ~3U;
-	unsigned got = 0, n;
+	unsigned at = *from < s->slots ? *from & ~3U : 0, seen = 0, n;
+	struct claim c = {
+		.end = out + want,
+		.want = want,
+		.kept = (uint16_t)(TN_TAG_KEPT | l->client),
+		.bytes = s->bytes,
+	};
 
-	if (at >= s->slots)
-		at = 0;
-	for (unsigned seen = 0; seen < s->slots && got < want; seen += 4) {
+	while (seen < s->slots && c.want) {
 		tn_a16 *tags = tn_slab_tag(pool, page, at);
-		uint64_t four = look(tags);
 
-		n = s->slots - at < 4 ? s->slots - at : 4;
-		if (any_free(four))
-			got += claim_four(tags, four, kept,
-					  base + (uint64_t)at * s->bytes,
-					  s->bytes, out + want - got, n,
-					  want - got);
-		if (got < want)
-			at = at + 4 < s->slots ? at + 4 : 0;
+		n = in_line(s, at);
+		for (unsigned i = 0; i < n && c.want; i += 4) {
+			claim_four(&c, &tags[i],
+				   base + (uint64_t)at * s->bytes, n - i);
+			at += 4;
+			seen += 4;
+		}
+		if (at >= s->slots)
+			at = 0;
 	}
 	*from = at;
-	if (got < want)
-		memmove(out, out + want - got, got * sizeof(*out));
-	return got;
+	if (c.want)
+		memmove(out, c.end, (want - c.want) * sizeof(*out));
+	return want - c.want;
 }
 
 static unsigned claim_leased(struct tn_pool *pool, const struct tn_lane_ref *l,
@@ -367,30 +422,39 @@ static int count_returned(struct tn_pool *pool, const struct tn_lane_ref *l,
 	return 0;
 }
 
+/* Clears the tags of those slots at the start of @slots that lie in one slab.
+ * Return: how many. */
+static unsigned clear_tags(const struct tn_pool *pool, uint64_t page,
+			   const struct tn_shape *s,
+			   const struct tn_slot *slots, unsigned n)
+{
+	uint64_t base = (uint64_t)(pool->data + (page << TN_PAGE_SHIFT));
+	uint64_t bytes = TN_PAGE_BYTES << s->order;
+	unsigned i;
+
+	for (i = 0; i < n && (uint64_t)slots[i].p - base < bytes; i++)
+		/* HB> tag.free */
+		tn16_store_release(slots[i].tag, TN_TAG_FREE);
+	return i;
+}
+
 int tn_slab_return(struct tn_pool *pool, const struct tn_lane_ref *l,
 		   unsigned class, const struct tn_slot *slots, unsigned n,
 		   const struct tn_slab_cursor *keep)
 {
 	const struct tn_shape *s = tn_cache_shape(pool, class);
-	uint64_t page = 0, next;
-	unsigned run = 0;
+	unsigned cleared;
+	uint64_t page;
 	int r;
 
-	for (unsigned i = 0; i < n; i++) {
-		next = tn_pool_off(pool, slots[i].p) >> TN_PAGE_SHIFT;
-		next &= ~0ULL << s->order;
-		if (run && next != page) {
-			r = count_returned(pool, l, page, class, s, run,
-					   keep->page_plus_1 == page + 1);
-			if (r < 0)
-				return r;
-			run = 0;
-		}
-		page = next;
-		run++;
-		/* HB> tag.free */
-		tn16_store_release(slots[i].tag, TN_TAG_FREE);
+	for (; n; slots += cleared, n -= cleared) {
+		page = tn_pool_off(pool, slots->p) >> TN_PAGE_SHIFT;
+		page &= ~0ULL << s->order;
+		cleared = clear_tags(pool, page, s, slots, n);
+		r = count_returned(pool, l, page, class, s, cleared,
+				   keep->page_plus_1 == page + 1);
+		if (r < 0)
+			return r;
 	}
-	return !run ? 0 : count_returned(pool, l, page, class, s, run,
-					 keep->page_plus_1 == page + 1);
+	return 0;
 }
