@@ -3,9 +3,9 @@
  * tarn_alloc and tarn_free, and their family.
  *
  * The usual paths are tarn_alloc(), tarn_cache_alloc() and free_slot(), which
- * the compiler puts into tarn_free(): no call, no locked instruction, one
- * plain store to shared memory each. All that is unusual is in functions of
- * its own that are kept out of line.
+ * the compiler puts into tarn_free(), and free_far(): no call, no locked
+ * instruction, one plain store to shared memory each. All that is unusual is
+ * in functions of its own that are kept out of line.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -194,15 +194,25 @@ static noinline int free_slow(struct tarn_pool *pool, void *p, int class)
 	return tn_rack_dispose(&lane->rack, p, &obj);
 }
 
-/* The usual path, if this is the pool that the thread used last; else all of
- * it is looked at again, and said what is wrong. */
-static inline __attribute__((always_inline))
-int free_slot(struct tarn_pool *pool, void *p, int class)
+/* The object is in another slab than the last one was. */
+static __attribute__((__noinline__))
+int free_far(struct tarn_pool *pool, void *p, int class)
 {
 	if (tn_likely(tn_thread.key == pool->key) &&
 	    tn_likely(tn_rack_push(&tn_thread.lane->rack, &pool->p, p, class)))
 		return 0;
 	return free_slow(pool, p, class);
+}
+
+/* The usual paths, if this is the pool that the thread used last; else all of
+ * it is looked at again, and said what is wrong. */
+static inline __attribute__((always_inline))
+int free_slot(struct tarn_pool *pool, void *p, int class)
+{
+	if (tn_likely(tn_thread.key == pool->key) &&
+	    tn_likely(tn_rack_push_near(&tn_thread.lane->rack, p, class)))
+		return 0;
+	return free_far(pool, p, class);
 }
 
 TARN_API int tarn_free(struct tarn_pool *pool, void *p)

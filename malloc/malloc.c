@@ -263,7 +263,10 @@ static noinline void free_slow(void *p)
 
 API void free(void *p)
 {
-	if (!tn_rack_push(&tn_seat_mine->rack, &tn_home.pool, p, TN_ANY_CLASS))
+	struct tn_rack *rack = &tn_seat_mine->rack;
+
+	if (!tn_rack_push_near(rack, p, TN_ANY_CLASS) &&
+	    !tn_rack_push(rack, &tn_home.pool, p, TN_ANY_CLASS))
 		free_slow(p);
 }
 

@@ -8,7 +8,9 @@
  * A slot in [base, top) is KEPT by the client and in no other magazine. A fill
  * claims into an empty magazine, the first few slots and more each time; a
  * full magazine gives its older half back, so that neither alternates with
- * the other.
+ * the other. A magazine that is filled again and again grows: its limit, which
+ * begins at FIRST_LIMIT slots, doubles. One that is only freed to does not, so
+ * that what it gets from other threads goes back to them soon.
  *
  * Who writes: the lane's thread alone. Crash windows: none of its own; slots
  * are KEPT from the claim on, until they are returned (pool/slab.c).
@@ -24,25 +26,32 @@
 #include "pool/cache.h"
 #include "pool/run.h"
 
+#define FIRST_LIMIT 128U /* slots; picked, not tuned */
+#define KEPT_BYTES_MAX 65536U
+
+static_assert(TN_MAG_SLOTS / 2 <= TN_CLAIM_MAX, "half is claimed at once");
+
 static void mag_prepare(struct tn_rack *rack, unsigned class)
 {
-	uint64_t bytes = tn_cache_shape(rack->pool, class)->bytes;
-	uint64_t room = rack->pool->geo.data_bytes / 2048;
+	const struct tn_shape *s = tn_cache_shape(rack->pool, class);
+	uint64_t room = rack->pool->geo.data_bytes / 2048, cap, least;
 	struct tn_mag *m = &rack->mags[class];
-	uint64_t cap, least;
 
 	/* At most 64 KiB a class, in small pools less: what a thread keeps to
 	 * itself is missed there. A few slots at least, unless they are large
 	 * against the pool. */
-	cap = tn_min64(room, 65536) / bytes;
-	least = bytes <= room ? 4 : 1;
-	cap = tn_min64(tn_max64(cap, least), TN_MAG_SLOTS);
+	cap = tn_min64(room, KEPT_BYTES_MAX) / s->bytes;
+	least = s->bytes <= room ? 4 : 1;
+	cap = tn_min64(tn_max64(cap, least), TN_MAG_SLOTS - 1);
 	if (rack->pool->role != TN_PRODUCER)
 		cap = 0; /* it never allocates: what it frees goes back */
 	m->base = rack->slots[class];
 	m->top = m->base;
-	m->limit = m->base + cap;
+	m->most = (uint32_t)cap;
+	m->limit = m->base + tn_min64(cap, FIRST_LIMIT);
 	m->batch = 4;
+	m->slab_bytes = s->slots * s->bytes;
+	m->recip = tn64_load_relaxed(&s->recip);
 }
 
 static int mag_ready(struct tn_rack *rack, unsigned class)
@@ -72,6 +81,8 @@ int tn_rack_fill(struct tn_rack *rack, unsigned class)
 	got = tn_slab_claim(rack->pool, &rack->ref, class, &m->cursor,
 			    m->base, want);
 	m->top = m->base + got;
+	if (want == half)
+		m->limit = m->base + tn_min64(half * 4ULL, m->most);
 	if (got)
 		return 0;
 	m->batch = 1;

@@ -18,24 +18,46 @@
 #include "pool/hold.h"
 #include "pool/slab.h"
 
-#define TN_MAG_SLOTS TN_CLAIM_MAX
+#define TN_MAG_SLOTS 1024U /* one more than a magazine ever holds */
 
+/* A cache line. All zero before first use, when it is empty and full. */
 struct tn_mag {
-	struct tn_slot *top;   /* one past the youngest; 0 before first use */
+	struct tn_slot *top;   /* one past the youngest */
 	struct tn_slot *base;
 	struct tn_slot *limit; /* full when top is here; = base: keep none */
+	uint64_t recip;        /* of the class's shape */
 	struct tn_slab_cursor cursor;
 	uint32_t batch;        /* how many to claim at the next filling */
-	uint32_t reserved;
+	uint32_t most;         /* slots; how far the limit may grow */
+	uint32_t slab_bytes;   /* of a slab's slots together */
+	uint32_t reserved[3];
 };
 
-/* All zero but for what comes before .mags, it is ready and empty. */
+/*
+ * The slab that a slot came back to last, and what it takes to find the tag
+ * of another slot there. All of it holds as long as the slab's first page says
+ * what it said: slabs start at multiples of their size, so if a slab of this
+ * class is there, it is cut as that one was.
+ */
+struct tn_near {
+	uint8_t *data;
+	uint64_t bytes;        /* of its slots together; 0: there is none */
+	tn_a64 *word;          /* of its first page */
+	uint64_t seen;         /* what that was */
+	uint64_t recip;
+	tn_a16 *tags;          /* of slot 0 */
+	struct tn_mag *mag;
+};
+
+/* All zero but for what comes before .last, it is ready and empty. */
 struct tn_rack {
+	struct tn_pool *pool;
+	struct tn_lane_ref ref;
 	uint16_t held;         /* tags of this client */
 	uint16_t kept;
-	struct tn_lane_ref ref;
-	struct tn_pool *pool;
-	struct tn_mag mags[TN_N_CLASSES];
+	uint32_t last;         /* the page of the slab freed to last */
+	struct tn_near near;
+	_Alignas(64) struct tn_mag mags[TN_N_CLASSES];
 	struct tn_slot slots[TN_N_CLASSES][TN_MAG_SLOTS];
 };
 
@@ -62,62 +84,125 @@ static inline void *tn_rack_pop(struct tn_rack *rack, struct tn_mag *m)
 	return p;
 }
 
-/* The tag of a slot, from where it lies; NULL: none starts there. */
-static inline tn_a16 *tn_tag_at(struct tn_pool *pool, unsigned class,
-				uint64_t off, uint64_t back)
-{
-	uint64_t slot, in_slab = (off & (TN_PAGE_BYTES - 1)) |
-				 back << TN_PAGE_SHIFT;
+#define TN_ANY_CLASS (-1)
 
-	if (!tn_shape_slot(&pool->shapes[class], in_slab, &slot))
-		return NULL;
-	return &pool->tags[tn_tag_index((off >> TN_PAGE_SHIFT) - back, slot)];
+static inline __attribute__((always_inline))
+bool tn_rack_holds(const struct tn_rack *rack, const tn_a16 *tag)
+{
+	/* HB< tag.hand */
+	uint16_t t = tn16_load_acquire(tag);
+
+	/* HELD by us, or GIVEN to us: nobody else changes either */
+	return tn_likely(t == rack->held) || (t & ~TN_TAG_GIVEN) == rack->held;
 }
 
-#define TN_ANY_CLASS (-1)
+static inline __attribute__((always_inline))
+void tn_rack_put(struct tn_rack *rack, struct tn_mag *m, struct tn_slot slot)
+{
+	tn16_store_relaxed(slot.tag, rack->kept);
+	*m->top = slot;
+	tn_fence_compiler(); /* a fork finds no slot that is not there yet */
+	m->top++;
+}
+
+/*
+ * Frees an object of the slab that the last one came from, of @class. Return:
+ * false: it is none, or not so simple, and nothing was done.
+ *
+ * What was popped from the magazine last still stands there, at its top. If
+ * that is what comes back, its tag need not be computed: the same place in a
+ * slab of the same class has the same tag. (At the limit stands nothing.)
+ */
+static inline __attribute__((always_inline))
+bool tn_rack_push_near(struct tn_rack *rack, void *p, int class)
+{
+	const struct tn_near *near = &rack->near;
+	uint64_t in_slab = (uint64_t)((uint8_t *)p - near->data), slot;
+	struct tn_mag *m = near->mag;
+	struct tn_slot *top;
+	tn_a16 *tag;
+
+	if (tn_unlikely(in_slab >= near->bytes ||
+			tn64_load_relaxed(near->word) != near->seen))
+		return false;
+	if (class != TN_ANY_CLASS && m != &rack->mags[class])
+		return false;
+	top = m->top;
+	if (tn_likely(top->p == p)) {
+		tag = top->tag;
+		if (tn_unlikely(!tn_rack_holds(rack, tag)))
+			return false;
+		tn16_store_relaxed(tag, rack->kept);
+		tn_fence_compiler();
+		m->top = top + 1;
+		return true;
+	}
+	slot = (uint64_t)((unsigned __int128)in_slab * near->recip >> 64);
+	tag = near->tags + tn_tag_index(0, slot);
+	if (tn_unlikely(top == m->limit ||
+			in_slab * near->recip >= near->recip ||
+			!tn_rack_holds(rack, tag)))
+		return false;
+	tn_rack_put(rack, m, (struct tn_slot){ p, tag });
+	return true;
+}
+
+/* Remembers a slab that two in a row came back to. A fork in the middle finds
+ * none. */
+static inline __attribute__((always_inline))
+void tn_rack_note(struct tn_rack *rack, struct tn_mag *m, uint64_t page)
+{
+	struct tn_near *near = &rack->near;
+	struct tn_pool *pool = rack->pool;
+
+	if (rack->last == (uint32_t)page) {
+		near->bytes = 0;
+		tn_fence_compiler();
+		near->data = pool->data + (page << TN_PAGE_SHIFT);
+		near->word = &pool->pages[page].word;
+		near->seen = TN_PAGE_SLAB_WORD(m - rack->mags, 0);
+		near->recip = m->recip;
+		near->tags = &pool->tags[tn_tag_index(page, 0)];
+		near->mag = m;
+		tn_fence_compiler();
+		near->bytes = m->slab_bytes;
+	}
+	rack->last = (uint32_t)page;
+}
 
 /*
  * Frees an object if that is simple: one comparison each for: the place is in
  * the pool; in a slab's page, of @class; there is room; a slot starts here; we
  * hold it. Return: false: nothing was done, something is not so.
- *
- * What was popped from the magazine last still stands there, just above its
- * top. If that is what comes back, its tag need not be computed again: the
- * same place in a slab of the same class has the same tag.
  */
 static inline __attribute__((always_inline))
 bool tn_rack_push(struct tn_rack *rack, struct tn_pool *pool, void *p,
 		  int class)
 {
-	uint64_t off = tn_pool_off(pool, p), word;
-	struct tn_slot *top;
+	uint64_t off = tn_pool_off(pool, p), page = off >> TN_PAGE_SHIFT;
+	uint64_t word, in_slab, slot;
 	struct tn_mag *m;
 	tn_a16 *tag;
 
 	if (tn_unlikely(off >= pool->geo.data_bytes))
 		return false;
-	word = tn64_load_relaxed(&pool->pages[off >> TN_PAGE_SHIFT].word);
+	word = tn64_load_relaxed(&pool->pages[page].word);
 	if (tn_unlikely(TN_PAGE_KIND(word) != TN_PAGE_SLAB ||
 			TN_PAGE_CLASS(word) >= TN_N_CLASSES ||
 			(class != TN_ANY_CLASS &&
 			 class != (int)TN_PAGE_CLASS(word))))
 		return false;
 	m = &rack->mags[TN_PAGE_CLASS(word)];
-	top = m->top;
-	if (tn_unlikely(top == m->limit))
+	page -= TN_PAGE_BACK(word);
+	in_slab = off - (page << TN_PAGE_SHIFT);
+	if (tn_unlikely(m->top == m->limit || in_slab >= m->slab_bytes ||
+			in_slab * m->recip >= m->recip))
 		return false;
-	tag = top->tag;
-	if (top->p != p)
-		tag = tn_tag_at(pool, TN_PAGE_CLASS(word), off,
-				TN_PAGE_BACK(word));
-	/* HELD by us, or GIVEN to us: nobody else changes either */
-	/* HB< tag.hand */
-	if (tn_unlikely(!tag || (tn16_load_acquire(tag) & ~TN_TAG_GIVEN) !=
-				rack->held))
+	slot = (uint64_t)((unsigned __int128)in_slab * m->recip >> 64);
+	tag = &pool->tags[tn_tag_index(page, slot)];
+	if (tn_unlikely(!tn_rack_holds(rack, tag)))
 		return false;
-	tn16_store_relaxed(tag, rack->kept);
-	*top = (struct tn_slot){ p, tag };
-	tn_fence_compiler(); /* a fork finds no slot that is not there yet */
-	m->top = top + 1;
+	tn_rack_put(rack, m, (struct tn_slot){ p, tag });
+	tn_rack_note(rack, m, page);
 	return true;
 }

@@ -45,7 +45,7 @@ void tn_shapes_init(struct tn_shape *shapes);
 /* The size class of @bytes, which must be 1 ... TN_CLASS_BYTES_MAX. */
 extern const uint8_t tn_class_table[TN_CLASS_BYTES_MAX / 16 + 1];
 static inline unsigned tn_class_of(uint64_t bytes)
-{ return tn_class_table[(bytes + 15) >> 4]; }
+{ return tn_class_table[((bytes - 1) >> 4) + 1]; }
 
 /*
  * The slot that starts @distance bytes into a slab, if one does. One product

@@ -15,7 +15,7 @@ struct tn_slab_cursor {
 	uint32_t slot;        /* where to go on in it */
 };
 
-#define TN_CLAIM_MAX 128U
+#define TN_CLAIM_MAX 512U
 
 /**
  * tn_slab_claim() - get free slots of a class, from a slab old or new

@@ -124,6 +124,13 @@ static void a_free_locks_fences_and_calls_nothing(void **state)
 	usual_path_is_bare("tarn_free");
 }
 
+/* What tarn_free() and tarn_cache_free() go on with, in another slab. */
+static void a_free_to_any_other_slab_is_as_bare(void **state)
+{
+	(void)state;
+	usual_path_is_bare("free_far");
+}
+
 static void an_allocation_from_a_cache_is_as_bare(void **state)
 {
 	(void)state;
@@ -154,6 +161,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TN_TEST(an_allocation_locks_fences_and_calls_nothing),
 		TN_TEST(a_free_locks_fences_and_calls_nothing),
+		TN_TEST(a_free_to_any_other_slab_is_as_bare),
 		TN_TEST(an_allocation_from_a_cache_is_as_bare),
 		TN_TEST(a_free_to_a_cache_is_as_bare),
 		TN_TEST(what_is_forbidden_is_known_when_it_is_seen),
