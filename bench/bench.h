@@ -73,7 +73,7 @@ bool summarize(const struct series *s, struct summary *ret);
 void print_machine(void);
 void print_head(void);
 void print_figure(const struct figure *f, const struct bench_case *c,
-		  FILE *tsv);
+		  bool is_first, FILE *tsv);
 
 /** print_verdicts() - tarn beside the fastest of each kind, of all figures */
 void print_verdicts(void);

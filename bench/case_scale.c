@@ -58,22 +58,21 @@ static double run_ns(const struct bench_run *r)
 }
 
 /* Ready; waits for all. */
-static double at_the_line(struct scene *s)
+static void at_the_line(struct scene *s)
 {
 	unsigned n_spins = 0;
 
 	atomic_fetch_add(&s->n_ready, 1);
 	while (!atomic_load(&s->go))
 		wait_a_little(&n_spins);
-	return cpu_ns();
 }
 
-static void over(struct worker *w, uint64_t n_ops, double cpu_begin)
+static void over(struct worker *w, uint64_t n_ops, double cpu)
 {
 	struct scene *s = w->arg;
 
 	s->by[w->n].n_ops = n_ops;
-	s->by[w->n].cpu_ns = cpu_ns() - cpu_begin;
+	s->by[w->n].cpu_ns = cpu;
 	s->by[w->n].end = bench_now_ns();
 }
 
@@ -172,25 +171,35 @@ static struct window *window_of(struct worker *w, uint64_t n)
 	return v;
 }
 
-static void serve(struct worker *w)
+/* One session of a window; its processor time, without any waiting. */
+static double serve_once(struct worker *w, struct window *v)
 {
 	static void (*const run[])(struct bench_run *, uint64_t) = {
 		session_0, session_1, session_2, session_3,
 	};
+	struct scene *s = w->arg;
+	double begin = cpu_ns();
+
+	w->run.state = v;
+	run[w->run.mode](&w->run, SESSION);
+	hand_on(&w->run, v, s->client[(w->n + 1) % WORKERS]);
+	return cpu_ns() - begin;
+}
+
+static void serve(struct worker *w)
+{
 	const struct bench_peer *peer = w->run.heap.peer;
 	struct scene *s = w->arg;
-	uint64_t n = 0, next = (w->n + 1) % WORKERS;
-	double cpu;
+	uint64_t n = 0;
+	double cpu = 0;
 
 	if (peer && peer->client)
 		s->client[w->n] = peer->client(w->run.heap.pool);
-	cpu = at_the_line(s);
+	at_the_line(s);
 	for (; n <= atomic_load(&s->last); n++) {
 		struct window *v = window_of(w, n);
 
-		w->run.state = v;
-		run[w->run.mode](&w->run, SESSION);
-		hand_on(&w->run, v, s->client[next]);
+		cpu += serve_once(w, v);
 		/* no worker is more than WORKERS sessions ahead of another */
 		if (w->n == 0 && s->last == UINT64_MAX &&
 		    bench_now_ns() > s->begin + run_ns(&w->run))
@@ -241,12 +250,13 @@ static void replace_on(struct worker *w)
 	double cpu;
 
 	run[w->run.mode](&w->run, SESSION);
-	cpu = at_the_line(s);
+	at_the_line(s);
+	cpu = cpu_ns();
 	do {
 		run[w->run.mode](&w->run, WINDOW);
 		n_ops += WINDOW;
 	} while (bench_now_ns() < s->begin + run_ns(&w->run));
-	over(w, n_ops, cpu);
+	over(w, n_ops, cpu_ns() - cpu);
 	run[w->run.mode](&w->run, 0);
 }
 

@@ -184,7 +184,7 @@ static bool run_job(const struct plan *plan, struct job *job, FILE *tsv)
 		}
 	}
 	for (size_t i = 0; i < job->n_figures && !plan->check; i++)
-		print_figure(&job->figures[i], job->c, tsv);
+		print_figure(&job->figures[i], job->c, i == 0, tsv);
 	if (plan->check)
 		printf("%s %s\n", ok ? "ok" : "not ok", job->name);
 	return ok;
