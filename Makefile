@@ -178,6 +178,10 @@ demo: deps-build                              ## install, build, count words in 
 bench: deps-bench                             ## measure beside other allocators; B=word picks some
 	$(Q)$(MAKE) all benches
 	$(Q)TARN_BUILD=$(abspath $(BUILD)) $(BUILD)/tools/tarn-run $(BENCH) $(BENCH_ARGS) -c '$(B)'
+.PHONY: bench-plots
+bench-plots:                                  ## draw what `make bench` measured: bench/out/*.png
+	$(Q)scripts/install-deps bench
+	$(Q)bench/plots
 
 lint: $(BUILD)/libtarn.so                     ## layers, label pairs, symbols, headers, mutants, style
 	$(Q)scripts/check-layers
