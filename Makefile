@@ -178,10 +178,14 @@ demo: deps-build                              ## install, build, count words in 
 bench: deps-bench                             ## measure beside other allocators; B=word picks some
 	$(Q)$(MAKE) all benches
 	$(Q)TARN_BUILD=$(abspath $(BUILD)) $(BUILD)/tools/tarn-run $(BENCH) $(BENCH_ARGS) -c '$(B)'
-.PHONY: bench-plots
+.PHONY: bench-plots bench-programs
 bench-plots:                                  ## draw what `make bench` measured: bench/out/*.png
 	$(Q)scripts/install-deps bench
 	$(Q)bench/plots
+bench-programs: deps-bench                    ## programs with each malloc preloaded; B=word
+	$(Q)scripts/install-deps programs
+	$(Q)$(MAKE) all
+	$(Q)TARN_BUILD=$(abspath $(BUILD)) bench/programs $(BENCH_ARGS) -c '$(B)'
 
 lint: $(BUILD)/libtarn.so                     ## layers, label pairs, symbols, headers, mutants, style
 	$(Q)scripts/check-layers
