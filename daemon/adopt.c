@@ -14,8 +14,8 @@
  *	notes     which request had been carried out, and may not be answered
  *	drop      what is left over in the store
  *
- * It may be killed anywhere in here: what it changes it would change to the
- * same the next time, and leftovers that were dropped are not missed.
+ * It may be killed anywhere: what it changes it would change to the same the
+ * next time, and leftovers that were dropped are not missed.
  *
  * The store is input, too. A descriptor is what its name says only if its
  * type, size, seals, mode and the memfd's own name say so as well. What is
@@ -27,8 +27,8 @@
  *	a pidfd               is made from the number
  *	a connection          is lost, as any connection may be
  *
- * Who died meanwhile needs no care: its pidfd is readable, its connection has
- * hung up, and the loop will see to it in its first turn.
+ * Who died meanwhile needs no care: its pidfd is readable, and the loop will
+ * see to it in its first turn.
  */
 #include "daemon/adopt.h"
 
@@ -51,6 +51,7 @@ struct adoption {
 	struct pool **pools;       /* by index of the record; NULL: none */
 	struct session **sessions; /* likewise */
 	unsigned n_pools, n_sessions, n_clients, n_dead, n_dropped;
+	uint64_t n_times;
 };
 
 /* pools */
@@ -125,8 +126,7 @@ static int adopt_pools(struct adoption *ad)
 	return r;
 }
 
-/* A pool without a name was held by its clients alone; and what is to be found
- * of clients in one is what the ledger says. */
+/* A pool without a name was held by its clients alone. */
 static void settle_pool(struct pool *pool)
 {
 	for (unsigned slot = 0; slot < TN_DAEMON_SLOT; slot++)
@@ -328,8 +328,7 @@ static bool is_attached(const struct session *s, uint32_t index)
 	return false;
 }
 
-/* It was noted as begun: was it done? The note and what it is about were the
- * last that tarnd did for anybody. */
+/* Noted as begun: was it done? That was the last thing tarnd did at all. */
 static bool was_done(const struct adoption *ad, const struct session *s,
 		     uint64_t note)
 {
@@ -401,16 +400,19 @@ static int adopt_all(struct adoption *ad)
 
 /* what there is at all */
 
-static struct inherited *find_ledger(const struct inheritance *in)
+/* Return: 0, *ret may be NULL; -EUCLEAN: which one is it? */
+static int find_ledger(const struct inheritance *in, struct inherited **ret)
 {
-	struct inherited *found = NULL;
-
+	*ret = NULL;
 	inherit_for_each(i, in, KEEPER_LEDGER, 0) {
-		if (found)
-			return NULL;
-		found = i;
+		if (*ret) {
+			log_error("there are two ledgers in the descriptor "
+				  "store; nothing was touched");
+			return -EUCLEAN;
+		}
+		*ret = i;
 	}
-	return found;
+	return 0;
 }
 
 /* Of a tarnd that knows what we do not. */
@@ -443,9 +445,10 @@ static int read_ledger(struct server *server, struct inherited *found)
 static void report(const struct adoption *ad, int64_t began)
 {
 	log_info("adopted %u pools, %u clients of %u sessions, %u dead to "
-		 "recover, %u leftovers dropped in %lld ms", ad->n_pools,
-		 ad->n_clients, ad->n_sessions, ad->n_dead, ad->n_dropped,
-		 (long long)(clock_ms() - began));
+		 "recover, %u leftovers dropped in %lld ms; restart %llu",
+		 ad->n_pools, ad->n_clients, ad->n_sessions, ad->n_dead,
+		 ad->n_dropped, (long long)(clock_ms() - began),
+		 (unsigned long long)ad->n_times);
 }
 
 static int adopt_ledger(struct server *server, struct inheritance *in,
@@ -461,7 +464,7 @@ static int adopt_ledger(struct server *server, struct inheritance *in,
 		r = store_init(&server->keeper.store, server->base, true);
 	if (r < 0)
 		return r;
-	ledger_claim(ad.ledger);
+	ad.n_times = ledger_claim(ad.ledger);
 	r = adopt_all(&ad);
 	if (r == 0)
 		report(&ad, began);
@@ -487,7 +490,9 @@ int adopt(struct server *server, struct inheritance *in)
 	if (r < 0)
 		return r;
 	inherit_sort(in);
-	found = find_ledger(in);
+	r = find_ledger(in, &found);
+	if (r < 0)
+		return r;
 	if (found)
 		return adopt_ledger(server, in, found);
 	r = keeper_init(&server->keeper, server->base);

@@ -320,6 +320,12 @@ static int store_ledger(struct keeper *k)
 	return stored.r;
 }
 
+void keeper_clear(struct keeper *k)
+{
+	store_clear(&k->store);
+	k->ledger = (struct ledger){ .file = BACKING_NONE };
+}
+
 int keeper_init(struct keeper *k, struct event_base *base)
 {
 	int r = store_init(&k->store, base, false);

@@ -31,6 +31,9 @@ struct kept {
 #define KEEPER_CONNECTION 'c' /* socket */
 #define KEEPER_ATTACHMENT 'a' /* control file */
 
+/** keeper_clear() - one that keeps nothing; keeper_fini() does no harm */
+void keeper_clear(struct keeper *keeper);
+
 /** keeper_init() - with an empty ledger, in the store if there is one; 0 or
  *  -errno; keeper_fini() is due in both cases */
 int keeper_init(struct keeper *keeper, struct event_base *base);

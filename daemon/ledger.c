@@ -43,6 +43,7 @@
 #include "base/bits.h"
 #include "base/cleanup.h"
 #include "daemon/ledgercheck.h"
+#include "daemon/log.h"
 
 #define LEDGER_NAME "tarn:ledger"
 
@@ -251,10 +252,24 @@ static uint64_t versions(void)
 	       (uint64_t)TN_LAYOUT_MINOR << 48;
 }
 
-void ledger_claim(struct ledger *ledger)
+uint64_t ledger_claim(struct ledger *ledger)
 {
+	struct ledger_header *h = ledger->header;
+	uint64_t old = tn64_load_relaxed(&h->versions);
+	uint64_t n = tn64_load_relaxed(&h->adoptions) + 1;
+
+	if (old != versions())
+		log_info("what is taken over was written by a tarnd of version "
+			 "%u.%u, layout %u.%u; this one is of %u.%u, %u.%u",
+			 (unsigned)(old & 0xffff),
+			 (unsigned)(old >> 16 & 0xffff),
+			 (unsigned)(old >> 32 & 0xffff), (unsigned)(old >> 48),
+			 LEDGER_MAJOR, LEDGER_MINOR, TN_LAYOUT_MAJOR,
+			 TN_LAYOUT_MINOR);
 	tn_fence_compiler();
-	tn64_store_relaxed(&ledger->header->versions, versions());
+	tn64_store_relaxed(&h->versions, versions());
+	tn64_store_relaxed(&h->adoptions, n);
+	return n;
 }
 
 int ledger_new(struct ledger *ledger)
@@ -273,8 +288,8 @@ int ledger_new(struct ledger *ledger)
 	ledger->header->bytes = LEDGER_BYTES;
 	ledger->header->record_bytes = LEDGER_RECORD_BYTES;
 	ledger->header->n_tables = LEDGER_N_TABLES;
+	tn64_store_relaxed(&ledger->header->versions, versions());
 	ledger->header->magic = LEDGER_MAGIC;
-	ledger_claim(ledger);
 	return free_init_all(ledger);
 }
 

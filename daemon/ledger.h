@@ -13,7 +13,7 @@
 
 #define LEDGER_MAGIC 0x6764656c6e726174ULL /* "tarnledg" */
 #define LEDGER_MAJOR 1 /* differs: refuse; stands in the names of the store */
-#define LEDGER_MINOR 0 /* one older is taken over; newer: refuse */
+#define LEDGER_MINOR 1 /* one older is taken over; newer: refuse */
 
 enum ledger_table {
 	LEDGER_POOLS,
@@ -42,6 +42,7 @@ enum ledger_table {
  *  32    8 reserved
  *  40   24 n[3]       records at n and above were never used; only grows
  *  64    8 last_session  the last id that was given to a session
+ *  72    8 adoptions  how often a tarnd has taken it over; since 1.1
  */
 struct ledger_header {
 	uint64_t magic;
@@ -52,6 +53,7 @@ struct ledger_header {
 	uint64_t reserved;
 	tn_a64 n[3];
 	tn_a64 last_session;
+	tn_a64 adoptions;
 };
 TN_FIELD(ledger_header, 8, 8, versions);
 TN_FIELD(ledger_header, 16, 8, bytes);
@@ -59,7 +61,8 @@ TN_FIELD(ledger_header, 24, 4, record_bytes);
 TN_FIELD(ledger_header, 28, 4, n_tables);
 TN_FIELD(ledger_header, 40, 24, n);
 TN_FIELD(ledger_header, 64, 8, last_session);
-TN_SIZE(ledger_header, 72);
+TN_FIELD(ledger_header, 72, 8, adoptions);
+TN_SIZE(ledger_header, 80);
 
 /*
  * Every record begins with its head: 0, there is none; else state : 8 | 24
@@ -227,8 +230,9 @@ int ledger_open(struct ledger *ledger, int fd, char why[LEDGER_WHY_BYTES]);
 bool ledger_version_ok(unsigned major, unsigned minor, unsigned our_major,
 		       unsigned our_minor);
 
-/** ledger_claim() - it is this tarnd's from now on: of this version */
-void ledger_claim(struct ledger *ledger);
+/** ledger_claim() - it is this tarnd's from now on: of this version. Logs if
+ *  it was of another. Return: how often it was taken over, this once too */
+uint64_t ledger_claim(struct ledger *ledger);
 
 void ledger_fini(struct ledger *ledger);
 

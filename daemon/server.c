@@ -385,6 +385,7 @@ int server_init(struct server *server, const struct config *config, int argc,
 	*server = (struct server){
 		.config = *config, .argc = argc, .argv = argv, .listen_fd = -1,
 	};
+	keeper_clear(&server->keeper);
 	tn_list_init(&server->sessions);
 	registry_init(&server->registry, &server->keeper);
 	tn_list_init(&server->lingerers.list);

@@ -345,13 +345,21 @@ static int make_events(struct store *store, struct event_base *base)
 	return store->barrier && store->late && store->turn ? 0 : -ENOMEM;
 }
 
+void store_clear(struct store *store)
+{
+	*store = (struct store){
+		.manager.sock = -1, .barrier_fd = -1, .canary_fd = -1,
+	};
+	tn_list_init(&store->manager.queue);
+	tn_list_init(&store->waiting);
+	tn_list_init(&store->asked);
+}
+
 int store_init(struct store *store, struct event_base *base, bool known)
 {
 	int r;
 
-	*store = (struct store){ .barrier_fd = -1, .canary_fd = -1 };
-	tn_list_init(&store->waiting);
-	tn_list_init(&store->asked);
+	store_clear(store);
 	r = manager_init(&store->manager, base);
 	if (r <= 0)
 		return r;

@@ -29,6 +29,9 @@ struct store_wait {
 	void (*done)(struct store_wait *wait, int r);
 };
 
+/** store_clear() - one that keeps nothing, and needs no store_fini() */
+void store_clear(struct store *store);
+
 /**
  * store_init() - is there a service manager that keeps descriptors?
  * @known: it has given us some
