@@ -147,11 +147,18 @@ crash: deps                                   ## kill, at every instruction: lon
 	$(Q)TARN_CRASH_KILLS=20 TARN_CRASH_DEATHS=3 TARN_CRASH_PAIRS=600 TARN_CRASH_CHURN=10000 \
 	    TARN_CRASH_FULL=1 TARN_STORM_SECONDS=60 TARN_TEST_TIMEOUT=900 $(MAKE) run-tests T=/crash/ && \
 	    sed -n '/^# /p' $(BUILD)/logs/crash-*.log
-soak: deps                                    ## ten minutes of storm, then very many cycles
+restart: deps                                 ## kill tarnd 200 times under load
+	$(Q)$(MAKE) all tests
+	$(Q)TARN_RESTART_KILLS=200 TARN_RESTART_STRICT=1 TARN_TEST_TIMEOUT=600 \
+	    $(MAKE) run-tests T=crash/test_restart; \
+	    r=$$?; sed -n '/^# /p' $(BUILD)/logs/crash-test_restart.log; exit $$r
+soak: deps                                    ## ten minutes of storm, very many cycles, 10,000 deaths of tarnd
 	$(Q)$(MAKE) all tests
 	$(Q)TARN_STORM_SECONDS=600 TARN_TEST_TIMEOUT=900 $(MAKE) run-tests T=crash/test_storm
 	$(Q)TARN_DRIFT_CONNECTS=1000000 TARN_DRIFT_ATTACHES=1000000 TARN_TEST_TIMEOUT=7200 \
 	    $(MAKE) run-tests T=stress/test_drift && sed -n '/^# /p' $(BUILD)/logs/stress-test_drift.log
+	$(Q)TARN_RESTART_KILLS=10000 TARN_TEST_TIMEOUT=7200 $(MAKE) run-tests T=crash/test_restart; \
+	    r=$$?; sed -n '/^# /p' $(BUILD)/logs/crash-test_restart.log; exit $$r
 container: deps                               ## boot the shipped units, and kill tarnd 100 times there
 	$(Q)$(MAKE) all $(MACHINE_CLIENT)
 	$(Q)TARN_CONTAINER_KILLS=100 TARN_TEST_TIMEOUT=900 $(MAKE) run-tests T=/container/
@@ -209,5 +216,5 @@ help:                                         ## list these targets
 	@echo '  Variables: SAN=asan|tsan DEBUG=1 WERROR=1 V=1 CC=clang PREFIX= DESTDIR= BENCH_ARGS='
 
 .PHONY: all lib daemon tests benches deps deps-build deps-bench check check-asan check-tsan \
-        run-tests crash soak fairness container mutants model model-full fuzz demo bench lint install uninstall clean help
+        run-tests crash restart soak fairness container mutants model model-full fuzz demo bench lint install uninstall clean help
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
