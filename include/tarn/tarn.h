@@ -150,14 +150,15 @@ struct tarn_pool_opts {
  * @name: see TARN_NAME_MAX
  * @opts: from TARN_POOL_OPTS(); .bytes must be given
  *
- * The pool lives until tarn_pool_destroy() or the end of tarnd. With
- * TARN_POOL_RESERVE the call takes as long as the memory takes to be had, up to
- * ten seconds and two for each gigabyte.
+ * The pool lives until tarn_pool_destroy(), or the end of tarnd and of the
+ * service manager's descriptor store. With TARN_POOL_RESERVE the call takes as
+ * long as the memory takes to be had, up to ten seconds and two for each
+ * gigabyte.
  *
  * Return: 0; -EEXIST, -EINVAL (name, size, kind, policy, flags or mode),
  *         -E2BIG (@opts is from a newer header and uses what this library
  *         does not know), -EDQUOT (quota of the user), -EACCES, -ENOMEM
- *         or -ENOSPC (there is not enough memory),
+ *         or -ENOSPC (there is not enough memory, or no room in the store),
  *         and what a lost tarnd gives: -ECONNRESET, -ETIMEDOUT.
  */
 TARN_API int tarn_pool_create(struct tarn *t, const char *name,
