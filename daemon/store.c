@@ -20,6 +20,10 @@
  *   I3  the manager may take its time: nothing here blocks, but store_init()
  *       and store_sync(), at the start
  *
+ *   I4  what a dead tarnd has said was heard before the next one is started;
+ *       systemd and tarn-run see to that. Or a connection that it had just
+ *       put would be in the store, and nobody would know of it
+ *
  * FDPOLL=0: else the manager drops sockets that hang up and pidfds of the
  * dead, which are just what a new tarnd must hear of.
  *
