@@ -351,12 +351,16 @@ static bool was_done(const struct adoption *ad, const struct session *s,
 	}
 }
 
-static void read_note(const struct adoption *ad, struct session *s)
+/* The answer is put down at once: if we die before that request has its turn,
+ * the record may be another's by then. */
+static void settle_note(const struct adoption *ad, struct session *s)
 {
-	uint64_t note = tn64_load_relaxed(
-		&ledger_session(ad->ledger, s->kept.index)->note);
+	tn_a64 *word = &ledger_session(ad->ledger, s->kept.index)->note;
+	uint64_t note = tn64_load_relaxed(word);
 
-	s->again = note && was_done(ad, s, note) ? note : 0;
+	s->again = note && was_done(ad, s, note) ? note | LEDGER_NOTE_DONE : 0;
+	tn64_store_relaxed(word, s->again);
+	tn_fence_compiler();
 }
 
 /* all together */
@@ -367,7 +371,7 @@ static void settle(struct adoption *ad)
 	struct tn_list *sessions = &ad->server->sessions;
 
 	tn_list_for_each(link, sessions)
-		read_note(ad, tn_list_entry(link, struct session, link));
+		settle_note(ad, tn_list_entry(link, struct session, link));
 	tn_list_for_each(link, sessions)
 		go_on_ending(ad, tn_list_entry(link, struct session, link));
 	for (uint32_t i = 0; i < ledger_n(ad->ledger, LEDGER_POOLS); i++)

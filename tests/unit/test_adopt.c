@@ -363,6 +363,26 @@ static void a_spoilt_header_poisons_the_pool_and_is_no_loss(void **state)
 	assert_int_equal(tarn_pool_destroy(t, "p"), 0);
 }
 
+/* Begun by one that died, and read by one that died before the request had its
+ * turn again: by then the record may be somebody else's. */
+static void what_was_done_is_put_down_at_once(void **state)
+{
+	struct ledger_session *s = (void *)((uint8_t *)map_ledger() +
+		LEDGER_PAGE + LEDGER_POOLS_MAX * LEDGER_RECORD_BYTES);
+	uint64_t gone = LEDGER_NOTE(TN_MSG_DESTROY, 77, 500);
+
+	(void)state;
+	tn64_store_relaxed(&s->note, gone);
+	tn_manager_up(&m);
+	assert_true(tn64_load_relaxed(&s->note) == (gone | LEDGER_NOTE_DONE));
+	tn_manager_end(&m, SIGKILL);
+	tn64_store_relaxed(&s->note, LEDGER_NOTE(TN_MSG_CREATE, 77, 500));
+	tn_manager_up(&m);
+	assert_true(tn64_load_relaxed(&s->note) == 0);
+	munmap((uint8_t *)s - LEDGER_PAGE -
+	       LEDGER_POOLS_MAX * LEDGER_RECORD_BYTES, LEDGER_BYTES);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -383,6 +403,7 @@ int main(void)
 		TEST(a_lost_connection_is_made_anew),
 		TEST(without_a_ledger_all_begins_anew),
 		TEST(a_spoilt_header_poisons_the_pool_and_is_no_loss),
+		TEST(what_was_done_is_put_down_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
