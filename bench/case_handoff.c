@@ -56,8 +56,11 @@ BENCH_INLINE void consume(struct bench_run *r, uint64_t entry,
 	void *p = (void *)(uintptr_t)entry;
 
 	if (mode & BENCH_SHARED) {
-		if (the.take && peer->take && peer->take(r->heap.pool, entry))
-			bench_die("take", 0);
+		int err = the.take && peer->take ?
+			  peer->take(r->heap.pool, entry) : 0;
+
+		if (err < 0)
+			bench_die("take", err);
 		p = peer->ptr(r->heap.pool, entry);
 	}
 	if (value_of(p, mode) != expected)
@@ -164,8 +167,11 @@ BENCH_INLINE void produce(struct bench_run *r, struct source *s, uint64_t n,
 
 		if (mode & BENCH_SHARED) {
 			entry = peer->ref_of(r->heap.pool, p);
-			if (peer->give && peer->give(r->heap.pool, entry, to))
-				bench_die("give", 0);
+			int err = peer->give ?
+				  peer->give(r->heap.pool, entry, to) : 0;
+
+			if (err < 0)
+				bench_die("give", err);
 		}
 		push(s, entry, group);
 	}
@@ -276,16 +282,16 @@ static void teardown_fan_in(struct bench_run *r)
 }
 
 static const struct bench_case cases[] = {
-	{ .name = "handoff", .n_ops = 5000000,
+	{ .name = "handoff", .n_ops = 5000000, .n_warm = 50000,
 	  .what = "one by one, 64 B: alloc, give, pass the ref; read, free",
 	  .setup = setup, .teardown = teardown, BENCH_RUNS(one_by_one) },
-	{ .name = "handoff_take", .n_ops = 5000000,
+	{ .name = "handoff_take", .n_ops = 5000000, .n_warm = 50000,
 	  .what = "the same, and the consumer takes before it frees",
 	  .setup = setup_take, .teardown = teardown, BENCH_RUNS(one_by_one) },
-	{ .name = "handoff_64", .n_ops = 5000000,
+	{ .name = "handoff_64", .n_ops = 5000000, .n_warm = 50000,
 	  .what = "as handoff, refs published in groups of 64",
 	  .setup = setup, .teardown = teardown, BENCH_RUNS(by_64) },
-	{ .name = "fan_in", .n_ops = 5000000,
+	{ .name = "fan_in", .n_ops = 5000000, .n_warm = 50000,
 	  .what = "four producers, one consumer, 64 B, one by one",
 	  .setup = setup_fan_in, .teardown = teardown_fan_in,
 	  BENCH_RUNS(fan_in) },

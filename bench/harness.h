@@ -69,7 +69,8 @@ struct bench_case {
 	unsigned kinds;                   /* 0: BENCH_HEAPS */
 	bool bytes_are_param;             /* the pool's size is */
 	bool is_alone;                    /* one thread: its cpu time counts */
-	uint64_t n_ops;                   /* at most; a tenth warms up */
+	uint64_t n_ops;                   /* at most */
+	uint64_t n_warm;                  /* before that; 0: a thousandth */
 
 	void (*setup)(struct bench_run *r);    /* may be NULL, as this: */
 	void (*teardown)(struct bench_run *r); /* frees what is held */

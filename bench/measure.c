@@ -136,14 +136,18 @@ static double time_of(const struct bench_case *c, struct bench_run *r,
 	return clock_of(c) - begin;
 }
 
-/* Warms up for a tenth of the time or the operations, whichever is less;
- * that tells how many are timed. */
+/* Does at least what the case says before it can be measured; then warms up
+ * for a tenth of the time or the operations, whichever is less, which tells
+ * how many are timed. */
 static void time_case(const struct bench_case *c, struct bench_run *r,
 		      uint64_t n)
 {
 	uint64_t warm = n / 1000 + 1, timed;
-	double ns = time_of(c, r, warm);
+	double ns;
 
+	c->run[r->mode](r, c->n_warm && !(r->mode & BENCH_CHECK) ? c->n_warm :
+								   warm);
+	ns = time_of(c, r, warm);
 	while (ns < WANTED_NS / 10 && warm < n / 10) {
 		warm *= 2;
 		ns = time_of(c, r, warm);

@@ -29,6 +29,7 @@ inline pool *of(void *p) { return static_cast<pool *>(p); }
 
 void *create(const char *name, uint64_t bytes)
 {
+	shared_memory_object::remove(name); // a killed process's, of our pid
 	try {
 		return new pool(bi::create_only, name, bytes);
 	} catch (const bi::interprocess_exception &e) {
