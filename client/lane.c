@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -23,8 +24,7 @@ struct tn_thread_lanes {
 __thread struct tn_thread tn_thread = { .key = 1 };
 
 static pthread_key_t exit_key;
-static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
-static int exit_error;
+static bool have_exit_key; /* under the process lock */
 
 /* Lanes */
 
@@ -120,14 +120,33 @@ static void thread_exit(void *arg)
 	free(all);
 }
 
-static void make_exit_key(void)
-{ exit_error = pthread_key_create(&exit_key, thread_exit); }
+/* What failed is tried again by the next call. Return: 0 or an errno */
+static int make_exit_key(void)
+{
+	int r = 0;
+
+	tn_process_lock();
+	if (!have_exit_key)
+		r = pthread_key_create(&exit_key, thread_exit);
+	have_exit_key = r == 0;
+	tn_process_unlock();
+	return r;
+}
+
+/* Its first: from now on the thread's end is noticed. */
+static int note_thread(struct tn_thread_lanes *all)
+{
+	int r = make_exit_key();
+
+	return r ? r : pthread_setspecific(exit_key, all);
+}
 
 /* Room for one more lane in this thread's list. */
 static struct tn_thread_lanes *thread_lanes(void)
 {
 	struct tn_thread_lanes *all = tn_thread.all;
 	unsigned room = all ? all->room * 2 : 4, kept = 0;
+	int r;
 
 	if (all) {
 		for (unsigned i = 0; i < all->n; i++)
@@ -137,19 +156,20 @@ static struct tn_thread_lanes *thread_lanes(void)
 		if (kept < all->room)
 			return all;
 	}
-	pthread_once(&exit_once, make_exit_key);
-	if (exit_error) {
-		errno = EAGAIN;
-		return NULL;
-	}
 	all = realloc(all, sizeof(*all) + room * sizeof(all->at[0]));
 	if (!all)
 		return NULL;
+	/* once it has been set, to set it again cannot fail */
+	r = note_thread(all);
+	if (r) {
+		free(all);
+		errno = r;
+		return NULL;
+	}
 	if (!tn_thread.all)
 		all->n = 0;
 	all->room = room;
 	tn_thread.all = all;
-	pthread_setspecific(exit_key, all);
 	return all;
 }
 
