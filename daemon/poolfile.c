@@ -167,8 +167,10 @@ int poolfile_read_all(const char *dir, bool must_exist,
 		return r;
 	}
 	specs = calloc((size_t)n + 1, sizeof(*specs));
-	if (!specs)
+	if (!specs) {
 		r = -ENOMEM;
+		log_error("%s: %s", dir, strerror(-r));
+	}
 	/* all of them, so that all mistakes are told at once */
 	for (int i = 0; specs && i < n; i++) {
 		int one = read_one(dir, entries[i]->d_name, &specs[i]);
