@@ -99,8 +99,8 @@ static int send_reply(struct session *s, struct tn_packet *reply)
 
 	if (r == -EAGAIN) {
 		r = hold(s, reply);
-		if (r == 0)
-			event_add(s->writable, NULL);
+		if (r == 0 && event_add(s->writable, NULL) < 0)
+			r = -ENOMEM;
 		return r;
 	}
 	if (r == 0) {
