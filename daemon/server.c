@@ -50,11 +50,12 @@ static unsigned n_pools(const struct server *server)
 	return (unsigned)server->registry.n;
 }
 
+/* Without a timer it goes on at once, in vain and ready again, but not deaf. */
 static void pause_listener(struct server *server)
 {
 	log_warning("no client is accepted for a moment: %s", strerror(errno));
-	event_del(server->accept);
-	evtimer_add(server->accept_again, &accept_pause);
+	if (evtimer_add(server->accept_again, &accept_pause) == 0)
+		event_del(server->accept);
 }
 
 static void on_accept(evutil_socket_t fd, short what, void *arg)
@@ -84,7 +85,9 @@ static void on_accept_again(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	event_add(server->accept, NULL);
+	/* the timer has just been, so there is room for it */
+	if (event_add(server->accept, NULL) < 0)
+		evtimer_add(server->accept_again, &accept_pause);
 }
 
 static void on_reaped(evutil_socket_t fd, short what, void *arg)
