@@ -65,8 +65,10 @@ static void file_keep(struct tn_file *file, int fd)
 	struct stat st;
 
 	file_close(file);
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		tn_closep(&fd);
 		return;
+	}
 	*file = (struct tn_file){ fd, st.st_dev, st.st_ino };
 }
 
