@@ -98,9 +98,10 @@ static int enqueue(struct manager *manager, const struct manager_message *m)
 			return tn_neg_errno();
 		copy->fds[copy->n_fds] = fd;
 	}
+	if (event_add(manager->room, NULL) < 0)
+		return -ENOMEM;
 	tn_list_append(&manager->queue, &copy->link);
 	tn_steal_ptr(copy);
-	event_add(manager->room, NULL);
 	return 0;
 }
 

@@ -168,8 +168,9 @@ static int begin_barrier(struct store *store)
 	event_assign(store->barrier, event_get_base(store->barrier),
 		     store->barrier_fd, EV_READ,
 		     event_get_callback(store->barrier), store);
-	event_add(store->barrier, NULL);
-	evtimer_add(store->late, &limit);
+	if (event_add(store->barrier, NULL) < 0 ||
+	    evtimer_add(store->late, &limit) < 0)
+		return -ENOMEM;
 	return 0;
 }
 
@@ -267,9 +268,9 @@ int store_confirm(struct store *store, struct store_wait *wait)
 
 	if (!store->active)
 		return 0;
+	if (store->barrier_fd < 0 && evtimer_add(store->turn, &now) < 0)
+		return -ENOMEM;
 	tn_list_append(&store->waiting, &wait->link);
-	if (store->barrier_fd < 0)
-		evtimer_add(store->turn, &now);
 	return 1;
 }
 
