@@ -424,7 +424,7 @@ int handlers_call(struct session *session, const struct tn_packet *packet,
 				     reply);
 	}
 	if (r < 0)
-		reply_init(reply, msg.op, msg.id, 0);
+		reply_refuse(reply, 0);
 	else
 		reply_seal(reply);
 	return r;

@@ -31,6 +31,7 @@ int reply_refuse(struct tn_packet *reply, int status)
 {
 	struct tn_msg msg = reply_header(reply);
 
+	tn_packet_close(reply);
 	reply_init(reply, msg.op, msg.id, status);
 	return 0;
 }
