@@ -313,10 +313,11 @@ static int store_ledger(struct keeper *k)
 	struct stored_ledger stored = { .wait.done = on_stored };
 	int r = put(k, KEEPER_LEDGER, 0, &k->ledger.file.fd, 1);
 
-	if (r < 0)
+	if (r == 0)
+		r = store_confirm(&k->store, &stored.wait);
+	if (r <= 0)
 		return r;
-	if (store_confirm(&k->store, &stored.wait))
-		store_sync(&k->store);
+	store_sync(&k->store);
 	return stored.r;
 }
 
@@ -330,9 +331,14 @@ int keeper_init(struct keeper *k, struct event_base *base)
 {
 	int r = store_init(&k->store, base, false);
 
+	if (r < 0)
+		return r;
+	r = ledger_new(&k->ledger);
 	if (r == 0)
-		r = ledger_new(&k->ledger);
-	return r < 0 ? r : store_ledger(k);
+		r = store_ledger(k);
+	if (r < 0)
+		log_error("the ledger: %s", strerror(-r));
+	return r;
 }
 
 void keeper_fini(struct keeper *k)

@@ -155,7 +155,10 @@ int manager_init(struct manager *manager, struct event_base *base)
 	}
 	manager->sock = r;
 	manager->room = event_new(base, r, EV_WRITE, on_room, manager);
-	return manager->room ? 1 : -ENOMEM;
+	if (manager->room)
+		return 1;
+	log_error("NOTIFY_SOCKET: %s", strerror(ENOMEM));
+	return -ENOMEM;
 }
 
 void manager_fini(struct manager *manager)

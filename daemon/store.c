@@ -369,8 +369,10 @@ int store_init(struct store *store, struct event_base *base, bool known)
 	if (r <= 0)
 		return r;
 	r = make_events(store, base);
-	if (r < 0)
+	if (r < 0) {
+		log_error("NOTIFY_SOCKET: %s", strerror(-r));
 		return r;
+	}
 	if (known)
 		store->active = true;
 	else
