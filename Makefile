@@ -68,13 +68,13 @@ MACHINES    := $(wildcard $(CURDIR)/tests/container/test_*)
 MACHINE_CLIENT := $(BUILD)/tests/container/client
 FAIRNESS    := $(BUILD)/tests/fairness/fairness
 FUZZERS     := $(call progs,tests/fuzz/fuzz_*.c)
-TESTS       := $(filter-out $(SO_TESTS),$(foreach k,unit abi system malloc stress crash, \
+TESTS       := $(filter-out $(SO_TESTS),$(foreach k,unit abi system malloc stress crash fault, \
                $(call progs,tests/$(k)/test_*.c)))
 
 all: lib daemon $(PROGS) $(DIR_PROGS)         ## build everything but tests and benchmarks
 lib: $(BUILD)/libtarn.a $(BUILD)/libtarn.so $(BUILD)/libtarn-malloc.so
 daemon: $(BUILD)/tarnd
-tests: $(TESTS) $(SO_TESTS) $(BENCH) $(MACHINE_CLIENT)
+tests: $(TESTS) $(SO_TESTS) $(BUILD)/tests/fault/inject.so $(BENCH) $(MACHINE_CLIENT)
 benches: $(BENCH) $(PEERS)
 
 $(LIB_OBJS) $(MALLOC_OBJS): ALL_CFLAGS += -ftls-model=initial-exec -fno-semantic-interposition
@@ -117,6 +117,10 @@ $(TESTS) $(FAIRNESS): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/libtest.a $(BUILD)/l
 	$(call link,$(DAEMON_LIBS) $(CMOCKA_LIBS))
 $(FUZZERS): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/libtest.a $(BUILD)/libtarn.a
 	$(call link,-fsanitize=fuzzer)
+# Preloaded into programs of any kind, so it is one of the plain kind itself.
+$(BUILD)/obj/tests/fault/inject.o $(BUILD)/tests/fault/inject.so: SAN :=
+$(BUILD)/tests/fault/inject.so: $(BUILD)/obj/tests/fault/inject.o
+	$(call link,-shared -ldl)
 $(SO_TESTS): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/libtarn.so
 	$(call link,$(SO_LIBS) $(CMOCKA_LIBS))
 $(PROGS) $(MACHINE_CLIENT): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/libtarn.a
@@ -166,6 +170,10 @@ container: deps                               ## boot the shipped units, and kil
 fairness: deps                                ## how long one user waits while another attacks
 	$(Q)$(MAKE) all $(FAIRNESS)
 	$(Q)TARN_BUILD=$(abspath $(BUILD)) $(FAIRNESS)
+fault: deps                                   ## fail every call of tarnd and libtarn
+	$(Q)$(MAKE) all tests
+	$(Q)TARN_FAULT_FULL=1 TARN_TEST_TIMEOUT=1800 $(MAKE) run-tests T=/fault/ && \
+	    sed -n '/^# /p' $(BUILD)/logs/fault-*.log
 mutants: deps                                 ## seeded bugs: what catches each
 	$(Q)TARN_BUILD=$(abspath $(BUILD)) scripts/mutants
 model model-full:                             ## search every state of tests/model; T=word
@@ -216,5 +224,5 @@ help:                                         ## list these targets
 	@echo '  Variables: SAN=asan|tsan DEBUG=1 WERROR=1 V=1 CC=clang PREFIX= DESTDIR= BENCH_ARGS='
 
 .PHONY: all lib daemon tests benches deps deps-build deps-bench check check-asan check-tsan \
-        run-tests crash restart soak fairness container mutants model model-full fuzz demo bench lint install uninstall clean help
+        run-tests crash restart soak fault fairness container mutants model model-full fuzz demo bench lint install uninstall clean help
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

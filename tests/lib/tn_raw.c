@@ -111,6 +111,23 @@ int tn_raw_exchange(int sock, struct tn_packet *packet)
 	return msg.status;
 }
 
+int tn_raw_ask(int sock, struct tn_packet *packet, int ms)
+{
+	struct pollfd pfd = { .fd = sock, .events = POLLIN };
+	struct tn_msg msg;
+
+	if (sock < 0)
+		return 1;
+	tn_raw_send(sock, packet->data, packet->bytes);
+	packet->n_fds = 0;
+	if (poll(&pfd, 1, ms) <= 0 ||
+	    tn_packet_recv(sock, packet, TN_MSG_FDS_MAX) <= 0)
+		return 1;
+	memcpy(&msg, packet->data, sizeof(msg));
+	assert_true(msg.status <= 0);
+	return msg.status;
+}
+
 int tn_raw_call(int sock, uint16_t op, const void *body, size_t bytes)
 {
 	struct tn_packet packet;

@@ -32,6 +32,9 @@ int tn_raw_call(int sock, uint16_t op, const void *body, size_t bytes);
 /* The same, and the reply stays in @packet. */
 int tn_raw_exchange(int sock, struct tn_packet *packet);
 
+/* The same for at most @ms, with whatever comes of it. @sock < 0: 1. */
+int tn_raw_ask(int sock, struct tn_packet *packet, int ms);
+
 /* CREATE by name; OPEN, whose descriptors (meta, data, control) are the
  * caller's; LEAVE. */
 int tn_raw_create(int sock, const char *name, uint64_t bytes, uint32_t mode);

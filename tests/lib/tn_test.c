@@ -176,6 +176,8 @@ static int exec_logged(const struct launch *l, const char *program,
 	unsetenv("JOURNAL_STREAM");
 	unsetenv("NOTIFY_SOCKET");
 	unsetenv("LISTEN_FDS");
+	for (const char *const *e = l->d->env; e && *e; e++)
+		putenv((char *)*e);
 	execv(program, (char *const *)argv);
 	dprintf(2, "%s: %s\n", program, strerror(errno));
 	return 127;
@@ -224,15 +226,15 @@ static int exec_supervisor(void *arg)
 					      sizeof(run)), argv);
 }
 
-static bool accepts(const char *path)
+bool tn_test_daemon_accepts(const struct tn_test_daemon *d)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	bool ok;
 
 	assert_true(fd >= 0);
-	assert_true(strlen(path) < sizeof(sa.sun_path));
-	strcpy(sa.sun_path, path);
+	assert_true(strlen(d->socket) < sizeof(sa.sun_path));
+	strcpy(sa.sun_path, d->socket);
 	ok = connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0;
 	close(fd);
 	return ok;
@@ -249,15 +251,21 @@ void tn_test_daemon_print(const struct tn_test_daemon *d)
 		fclose(f);
 }
 
-void tn_test_daemon_start(struct tn_test_daemon *d, const char *const args[])
+void tn_test_daemon_spawn(struct tn_test_daemon *d, const char *const args[])
 {
 	struct launch l = { d, args };
+
+	d->pid = tn_test_spawn(exec_daemon, &l);
+}
+
+void tn_test_daemon_start(struct tn_test_daemon *d, const char *const args[])
+{
 	int64_t end = tn_test_now_ms() + 20000;
 	int fds;
 
-	d->pid = tn_test_spawn(exec_daemon, &l);
+	tn_test_daemon_spawn(d, args);
 	setenv("TARN_SOCKET", d->socket, 1);
-	while (!accepts(d->socket)) {
+	while (!tn_test_daemon_accepts(d)) {
 		if (waitpid(d->pid, NULL, WNOHANG) == d->pid ||
 		    tn_test_now_ms() > end) {
 			tn_test_daemon_print(d);

@@ -81,6 +81,7 @@ int tn_test_wait(pid_t pid);
 struct tn_test_daemon {
 	pid_t pid;
 	pid_t supervisor; /* 0: none */
+	const char *const *env; /* NAME=value and NULL, or NULL */
 	char dir[128];
 	char socket[160];
 	char pools[160];
@@ -118,6 +119,9 @@ void tn_test_daemon_crash(const struct tn_test_daemon *d);
 
 /* Wait until another than @d->pid is ready, which is then in @d->pid. */
 void tn_test_daemon_await(struct tn_test_daemon *d);
+/* Start it and do not wait for anything; does it accept by now? */
+void tn_test_daemon_spawn(struct tn_test_daemon *d, const char *const args[]);
+bool tn_test_daemon_accepts(const struct tn_test_daemon *d);
 
 /* Start it and wait for its end instead: exit status as of tn_test_wait(). */
 int tn_test_daemon_run(struct tn_test_daemon *d, const char *const args[]);
