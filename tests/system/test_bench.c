@@ -8,6 +8,11 @@
 
 static void check(const char *group)
 {
+#ifdef __SANITIZE_THREAD__
+	print_message("ThreadSanitizer does not bear heaps that are loaded "
+		      "into its processes\n");
+	skip();
+#endif
 	if (tool_run("TARN_BUILD=$B $B/tools/tarn-run $B/bench/bench -q "
 		     "-c %s", group) != 0)
 		fail_msg("%s", tool_said);
