@@ -160,7 +160,7 @@ static void find_session_fds(struct adoption *ad, uint32_t index,
 							     index);
 	uint64_t connection = tn64_load_relaxed(&record->connection);
 
-	*ret = (struct session_fds){ NULL };
+	*ret = (struct session_fds){ .sock = NULL };
 	inherit_for_each(i, ad->in, KEEPER_SESSION, index) {
 		if (!ret->pidfd && peer_is_pidfd(i->fd))
 			ret->pidfd = i;
