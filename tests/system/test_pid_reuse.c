@@ -324,6 +324,10 @@ int main(void)
 	int status = 0;
 	pid_t pid;
 
+#ifdef __SANITIZE_THREAD__
+	cannot = "ThreadSanitizer's own thread takes the number that is wanted";
+	return run();
+#endif
 	if (unshare(CLONE_NEWPID | CLONE_NEWNS) < 0) {
 		cannot = "no pid namespace can be made: needs root";
 		return run();
