@@ -10,6 +10,8 @@
 
 #include "base/cleanup.h"
 
+#define DROP_MAX 1024 /* packets; by default there is room for some 280 */
+
 /* No event tells that a packet was read. A user's are as many as it may have
  * connections, at some 200 ns each. */
 static const struct timeval period = { .tv_sec = 1 };
@@ -68,12 +70,28 @@ void lingerers_fini(struct lingerers *l)
 	l->timer = NULL;
 }
 
+/*
+ * What the client has sent may be its own end of the connection (where the
+ * kernel has no SO_PASSRIGHTS): lying here it would keep that end, and with it
+ * what lies there, for ever. After shutdown() nothing more comes. An empty
+ * packet reads like the end, so it is by count, of more than there is room for.
+ */
+static void drop_unread(int fd)
+{
+	char byte;
+
+	for (int i = 0; i < DROP_MAX; i++)
+		if (recv(fd, &byte, 1, MSG_DONTWAIT) < 0 && errno != EINTR)
+			return;
+}
+
 void linger_add(struct lingerers *l, int *fd, struct quota_charge *charge,
 		struct quota_charge *fds_charge)
 {
 	struct lingerer *one = calloc(1, sizeof(*one));
 
 	shutdown(*fd, SHUT_RDWR);
+	drop_unread(*fd);
 	if (!one) { /* then these few are not counted */
 		tn_closep(fd);
 		quota_refund(charge);
