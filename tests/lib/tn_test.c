@@ -226,18 +226,39 @@ static int exec_supervisor(void *arg)
 					      sizeof(run)), argv);
 }
 
-bool tn_test_daemon_accepts(const struct tn_test_daemon *d)
+static int try_to_connect(const struct tn_test_daemon *d)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	bool ok;
 
 	assert_true(fd >= 0);
 	assert_true(strlen(d->socket) < sizeof(sa.sun_path));
 	strcpy(sa.sun_path, d->socket);
-	ok = connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0;
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0)
+		return fd;
 	close(fd);
-	return ok;
+	return -1;
+}
+
+bool tn_test_daemon_accepts(const struct tn_test_daemon *d)
+{
+	int fd = try_to_connect(d);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+/* An empty packet is an end, to which tarnd answers with its own. */
+static void end_one_connection(const struct tn_test_daemon *d)
+{
+	int fd = try_to_connect(d);
+	char c;
+
+	assert_true(fd >= 0);
+	send(fd, NULL, 0, MSG_NOSIGNAL);
+	assert_true(recv(fd, &c, 1, 0) <= 0);
+	close(fd);
 }
 
 void tn_test_daemon_print(const struct tn_test_daemon *d)
@@ -273,7 +294,8 @@ void tn_test_daemon_start(struct tn_test_daemon *d, const char *const args[])
 		}
 		usleep(2000);
 	}
-	/* until it has seen the end of the connection that tried */
+	/* until it has seen the ends of the connections that tried */
+	end_one_connection(d);
 	for (int calm = 0; calm < 3; calm++) {
 		fds = tn_test_fd_count(d->pid);
 		usleep(5000);
