@@ -229,9 +229,12 @@ static void report(struct attachment *a)
 	}
 }
 
+/* The pool may end with its last attachment, and whoever waits for that be the
+ * attachment's owner, and be gone when it is told: so the pool ends last. */
 static void on_recovered(struct reaper_job *job)
 {
 	struct attachment *a = tn_list_entry(job, struct attachment, job);
+	struct pool *pool = pool_ref(a->pool);
 	void (*gone)(void *owner, uint32_t number) = a->gone;
 	void *owner = a->owner;
 	uint32_t number = a->number;
@@ -239,6 +242,7 @@ static void on_recovered(struct reaper_job *job)
 	report(a);
 	attachment_free(a);
 	gone(owner, number);
+	pool_unref(pool);
 }
 
 void attachment_end(struct attachment *a, struct reaper *reaper)

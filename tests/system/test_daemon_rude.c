@@ -319,6 +319,29 @@ static void who_asks_and_goes_leaves_nothing(void **state)
 	close(sock);
 }
 
+/* It waits for the end of what it has open itself, and is gone by then. */
+static void who_revokes_and_goes_does_no_harm(void **state)
+{
+	struct tn_open_reply opened;
+	struct tn_packet p;
+	uint8_t body[128];
+	int fds[3];
+
+	(void)state;
+	for (int i = 0; i < 200; i++) {
+		int sock = tn_raw_hello(d.socket);
+
+		assert_int_equal(call(sock, TN_MSG_CREATE), 0);
+		assert_int_equal(tn_raw_open(sock, "p", TN_PRODUCER, &opened,
+					     fds), 0);
+		close_all(fds);
+		tn_raw_request(&p, TN_MSG_REVOKE, 1, body,
+			       good_body(TN_MSG_REVOKE, body));
+		tn_raw_send(sock, p.data, p.bytes);
+		close(sock);
+	}
+}
+
 /* Since Linux 6.16 the sender is refused (SO_PASSRIGHTS), before it is hung up
  * on. Return: was it sent? */
 static bool send_fd(int sock, int fd)
@@ -497,6 +520,7 @@ int main(void)
 		TEST(who_never_reads_does_not_hold_up_others),
 		TEST(a_half_closed_connection_ends),
 		TEST(who_asks_and_goes_leaves_nothing),
+		TEST(who_revokes_and_goes_does_no_harm),
 		TEST(no_kind_of_descriptor_is_taken),
 		TEST(descriptors_that_are_announced_but_not_sent),
 		TEST(credentials_in_a_message_mean_nothing),
