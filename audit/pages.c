@@ -13,6 +13,8 @@
  * read, unless the audit is to be thorough; and not even these, if they were
  * never written.
  */
+#include <string.h>
+
 #include "audit/look.h"
 
 static int say(struct tn_audit *a, enum tn_audit_sentence sentence,
@@ -76,15 +78,27 @@ static int run_start(struct tn_audit *a, uint64_t page, uint64_t word)
 	return tn_audit_holder(a, tag, page, TN_AUDIT_NOWHERE, page * 4096);
 }
 
+/* What is between two stores of a step that makes or ends a run or a slab; in
+ * nobody's hands, if the step is of a client who came after the audit began. */
+static int made(struct tn_audit *a, int e)
+{
+	if ((e != TN_AUDIT_RUN_HOLDER && e != TN_AUDIT_SLAB_PAGES &&
+	     e != TN_AUDIT_SLAB_WORD) || !tn_audit_unseen(a))
+		return e;
+	memset(&a->result.finding, 0, sizeof(a->result.finding));
+	a->result.pages_hand++;
+	return 0;
+}
+
 /* Claimed, and neither inside of anything nor in hands. */
 static int object_page(struct tn_audit *a, uint64_t page, uint64_t *ret_next)
 {
 	uint64_t word = tn_look_word(a, page);
 
 	if (TN_PAGE_KIND(word) == TN_PAGE_RUN)
-		return run_start(a, page, word);
+		return made(a, run_start(a, page, word));
 	if (TN_PAGE_KIND(word) == TN_PAGE_SLAB)
-		return tn_audit_slab(a, page, ret_next);
+		return made(a, tn_audit_slab(a, page, ret_next));
 	if (word)
 		return say(a, TN_AUDIT_PAGE_WORD, page, word, 0);
 	if (!tn_audit_unseen(a))

@@ -77,6 +77,11 @@ static void what_a_live_step_explains_holds(void **state)
 	must_hold("claimed by who knows whom");
 	in.n_controls = 5;
 	assert_int_equal(tn_audit_run(&audit, &in), TN_AUDIT_UNNAMED);
+	/* ... or a run that has no holder yet */
+	tn64_store_relaxed(&heap.pool.pages[idle].word, TN_PAGE_RUN | 1 << 8);
+	assert_int_equal(tn_audit_run(&audit, &in), TN_AUDIT_RUN_HOLDER);
+	in.n_controls = 4;
+	must_hold("half made by who knows whom");
 }
 
 static void every_class_and_cache_is_cut_the_same(void **state)
