@@ -9,10 +9,12 @@
  *
  *   tables.c    headers, client slots, roots, caches
  *   lanes.c     records of steps, and the numbers of steps
+ *   moves.c     pins, and what the mover is about
  *   hands.c     pages in the hands of a step
  *   pages.c     every page: free, run, slab, in hands; one of them
  *   slabs.c     a slab's words, lease and count, and the hints to it
  *   tags.c      every tag: free, or a holder who is there
+ *   handles.c   handles and their objects
  *   shares.c    shared objects, and the records of their holders
  *   clients.c   who is there
  *   geometry.c  where all this lies
@@ -127,6 +129,8 @@ static int begin(struct tn_audit *a)
 		e = part(a, tn_audit_caches, 0);
 	for (unsigned c = 0; c < a->in.n_controls && !e; c++)
 		e = part(a, tn_audit_lanes, c);
+	for (unsigned c = 0; c < a->in.n_controls && !e; c++)
+		e = part(a, tn_audit_moves, c);
 	return e;
 }
 

@@ -72,6 +72,11 @@ struct tn_audit_in {
 	is(STEP_PLACE, "a step names a place that cannot be") \
 	is(STEP_ROW, "a step has come further than its rows go") \
 	is(STEP_GONE, "a client that is gone has something under way") \
+	is(PIN_LANE, "a lane that is not in use has pins, " \
+		     "or is in a section") \
+	is(PIN_LONG, "a client has long pins, and does not say so") \
+	is(MOVE_LINE, "a line of the mover's journal cannot be") \
+	is(MOVE_TWICE, "two lines of the mover's journal have one place") \
 	is(HAND_UNCLAIMED, "a live step has a page that is not claimed") \
 	is(HAND_TWICE, "two live steps have the same page") \
 	is(HAND_WORD, "a page in a live step's hands has a word " \
@@ -98,6 +103,8 @@ struct tn_audit_in {
 	is(RUN_HOLDER, "a run has no holder") \
 	is(RUN_TAG, "a page inside a run has a tag") \
 	is(SLAB_CLASS, "a slab of a class that does not exist") \
+	is(SLAB_GROUND, "a slab of handles is in data, " \
+			"or another behind it") \
 	is(SLAB_PLACE, "a slab does not start at a multiple of its size") \
 	is(SLAB_HOLE, "a page inside a slab is not claimed") \
 	is(SLAB_PAGES, "the page words of a slab differ, " \
@@ -116,6 +123,17 @@ struct tn_audit_in {
 	is(TAG_LINK, "no live publish or claim names an object " \
 		     "that is being linked") \
 	is(SHARE_NONE, "a shared object has no share record") \
+	/* handles */ \
+	is(BACK_CLASS, "what is a handle's cannot be moved") \
+	is(BACK_LINK, "an object names a handle that says another place, " \
+		      "and nobody moves it") \
+	is(HANDLE_PLACE, "a handle's place is no word that can be") \
+	is(HANDLE_REF, "a handle has no ref, or another's") \
+	is(HANDLE_FREE, "a handle that nobody holds has an object") \
+	is(HANDLE_OBJECT, "a handle says the place of what is not its") \
+	is(HANDLE_MOVING, "a handle is being moved, by no line of a journal") \
+	is(HANDLE_BORN, "a handle in no slab has a number " \
+			"that may come again") \
 	/* share records */ \
 	is(SHARE_STAMP, "a share record's stamp names a step " \
 			"that nobody made") \
@@ -139,6 +157,8 @@ struct tn_audit_in {
 	is(LINK_TWICE, "two live steps name one object " \
 		       "that is being linked") \
 	is(FIT_VALUE, "the fit hint of an area is no hint") \
+	is(GROUP_VALUE, "the group of an area is none there is") \
+	is(PIN_HANDLE, "a pin names no handle") \
 	is(NAME, "a root or cache has another name than its key tells")
 
 #define TN_AUDIT_VALUE(name, text) TN_AUDIT_##name,
@@ -170,9 +190,13 @@ struct tn_audit_result {
 	uint64_t n_weak;
 	uint64_t areas_busy; /* changed too fast for a verdict; not quiescent */
 	uint64_t shares_busy;
+	/* of data; and those behind it that are in slabs */
 	uint64_t pages_free, pages_run, pages_slab, pages_hand;
-	uint64_t runs, runs_pool, runs_shared;
+	uint64_t pages_handle;
+	uint64_t runs, runs_pool, runs_shared, runs_handle;
 	uint64_t slabs, slots, slots_free, slots_pool, slots_shared;
+	uint64_t slots_handle; /* objects of handles, as .runs_handle */
+	uint64_t handles;      /* LIVE or MOVING */
 	uint64_t shares, holds; /* records that were looked at and in use */
 	struct tn_audit_client_count clients[TN_N_CLIENTS]; /* by slot */
 };

@@ -70,6 +70,7 @@ static int hand_word(struct tn_audit *a, const struct tn_audit_op *s,
 		ok = (!word ||
 		      (word == TN_PAGE_SLAB_WORD(TN_PAGE_CLASS(word),
 						 page - s->page) &&
+		       tn_look_ground(a, TN_PAGE_CLASS(word), page) &&
 		       tn_audit_cut(a, TN_PAGE_CLASS(word), &cut) &&
 		       cut.pages == s->pages)) &&
 		     (!slab || (page == s->page &&
@@ -79,6 +80,21 @@ static int hand_word(struct tn_audit *a, const struct tn_audit_op *s,
 					  s->lane, page, word, slab);
 }
 
+/* The tag of a run that is not wiped yet: of whose step it is, or of the dead
+ * one for whom tarnd gives it back. */
+static bool is_holder(const struct tn_audit *a, const struct tn_audit_op *s,
+		      uint16_t tag)
+{
+	uint32_t client = TN_TAG_CLIENT(tag);
+
+	if (client == s->client)
+		return TN_TAG_FORM(tag) <= TN_TAG_KEPT;
+	return s->client == TN_DAEMON_SLOT &&
+	       TN_TAG_FORM(tag) == TN_TAG_KEPT &&
+	       tn_look_client(a, TN_CLIENT_SLOT(client)) ==
+	       (TN_CLIENT_DEAD | client);
+}
+
 static int hand_tags(struct tn_audit *a, const struct tn_audit_op *s,
 		     uint64_t page, bool written)
 {
@@ -86,8 +102,7 @@ static int hand_tags(struct tn_audit *a, const struct tn_audit_op *s,
 	bool first = written && s->kind == TN_OP_RUN && page == s->page;
 	uint64_t seen;
 
-	if (first && tag && (TN_TAG_CLIENT(tag) != s->client ||
-			     TN_TAG_FORM(tag) > TN_TAG_KEPT))
+	if (first && tag && !is_holder(a, s, tag))
 		return tn_audit_say_lane(a, TN_AUDIT_HAND_TAG, s->control,
 					 s->lane, page, tag, s->op);
 	if (tn_audit_no_tags(a, page, first, &seen))

@@ -52,19 +52,19 @@ bool tn_audit_op(const struct tn_audit *a, unsigned control, unsigned lane,
 static bool pages_place(const struct tn_audit *a, const struct tn_audit_op *s)
 {
 	if (!s->pages || s->pages > a->geo.n_pages / 2 ||
-	    s->page + s->pages > a->geo.n_pages ||
-	    s->page % tn_audit_run_align(s->pages))
+	    !tn_audit_has(&a->geo, s->page, s->pages))
 		return false;
+	/* who only trims takes any pages, and makes no run of them */
 	return s->kind == TN_OP_RUN ||
 	       (s->pages >= 4 && s->pages <= 64 &&
-		!(s->pages & (s->pages - 1)));
+		!(s->pages & (s->pages - 1)) && s->page % s->pages == 0);
 }
 
 bool tn_audit_op_place(const struct tn_audit *a, const struct tn_audit_op *s)
 {
 	if (s->kind == TN_OP_RUN || s->kind == TN_OP_SLAB)
 		return pages_place(a, s);
-	if (s->ref >= a->in.data_bytes || s->ref % 16)
+	if (!tn_audit_has(&a->geo, s->ref / 4096, 1) || s->ref % 16)
 		return false;
 	if (s->kind >= TN_OP_SHARE)
 		return s->word && s->word < TN_DAEMON_SLOT &&

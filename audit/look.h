@@ -94,6 +94,32 @@ static inline bool tn_look_hands(const struct tn_audit *a, uint64_t page)
 	return row < TN_AUDIT_WINDOW_ROWS && a->hands[row] >> page % 64 & 1;
 }
 
+/* Where a slot's tag is; a run's is that of slot 0. */
+static inline uint64_t tn_look_slot(uint64_t slot)
+{ return slot == TN_AUDIT_NOWHERE ? 0 : slot; }
+
+/* The back link beside that tag. */
+static inline uint32_t tn_look_back(const struct tn_audit *a, uint64_t page,
+				    uint64_t slot)
+{
+	uint64_t off = a->geo.at[TN_AUDIT_AT_BACKS] +
+		       (page / 512 * 131072 + slot / 32 * 4096 +
+			page % 512 * 8 + slot % 32) * 4;
+
+	return (uint32_t)(tn_look64(a, off & ~7ULL) >> off % 8 * 8);
+}
+
+static inline uint64_t tn_look_place(const struct tn_audit *a, uint64_t idx)
+{ return tn_look64(a, a->geo.at[TN_AUDIT_AT_HANDLES] + idx * 16); }
+
+static inline uint64_t tn_look_ref(const struct tn_audit *a, uint64_t idx)
+{ return tn_look64(a, a->geo.at[TN_AUDIT_AT_HANDLES] + idx * 16 + 8); }
+
+/* May a slab of that class be there? */
+static inline bool tn_look_ground(const struct tn_audit *a, uint64_t class,
+				  uint64_t page)
+{ return (class == TN_CLASS_HANDLE) == (page >= a->geo.handle_page); }
+
 /* report.c: put down what is broken; returns the sentence. Weak ones are
  * counted, and 0 is returned. */
 int tn_audit_say(struct tn_audit *a, enum tn_audit_sentence sentence,
@@ -101,6 +127,8 @@ int tn_audit_say(struct tn_audit *a, enum tn_audit_sentence sentence,
 int tn_audit_say_lane(struct tn_audit *a, enum tn_audit_sentence sentence,
 		      unsigned control, unsigned lane, uint64_t page,
 		      uint64_t seen0, uint64_t seen1);
+void tn_audit_say_weak(struct tn_audit *a, enum tn_audit_sentence sentence,
+		       unsigned control, uint64_t slot, uint64_t seen);
 
 /* tables.c. Like all that follow: 0, or the sentence that does not hold. */
 int tn_audit_files(struct tn_audit *a, uint64_t unused);
@@ -164,6 +192,32 @@ int tn_audit_shares(struct tn_audit *a, uint64_t first);
 uint64_t tn_audit_next_share(struct tn_audit *a, uint64_t rec);
 /* may record @rec be that of the object at @off? */
 bool tn_audit_share_place(const struct tn_audit *a, uint64_t rec, uint64_t off);
+
+/* moves.c: pins, and tarnd's journal, of control file @control */
+int tn_audit_moves(struct tn_audit *a, uint64_t control);
+/* does the journal move handle @idx from @off, or (not @from) to it? */
+bool tn_audit_move(const struct tn_audit *a, uint64_t idx, uint64_t off,
+		   bool from);
+/* does it move anything? */
+bool tn_audit_moving(const struct tn_audit *a);
+
+/* handles.c: all handles of the slab at @page; those of a page in no slab */
+int tn_audit_handles(struct tn_audit *a, uint64_t page, uint64_t slots);
+int tn_audit_no_handles(struct tn_audit *a, uint64_t page);
+/* the object at @off, whose tag is HANDLE */
+int tn_audit_back(struct tn_audit *a, uint64_t page, uint64_t slot,
+		  uint64_t off);
+/* is it, or was it, a ref to a handle of this pool? */
+bool tn_audit_ref_was(const struct tn_audit *a, uint64_t ref);
+
+/* tags.c: the slot or run that starts at @off. false: none does */
+struct tn_audit_spot {
+	uint64_t page, slot; /* NOWHERE: a run */
+	unsigned class;      /* of a slot */
+	uint16_t tag;
+};
+bool tn_audit_spot(const struct tn_audit *a, uint64_t off,
+		   struct tn_audit_spot *ret);
 
 /* pages.c, slabs.c, tags.c */
 int tn_audit_area(struct tn_audit *a, uint64_t area);

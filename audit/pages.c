@@ -8,6 +8,9 @@
  *          up to, 512 at most; so one that leaves its area starts with it
  *   slab   starts at a multiple of its length: it stays in one row
  *
+ * Behind data there are pages of handles: slabs of them, and nothing else. Of
+ * one that is in no slab every handle is FREE (handles.c).
+ *
  * An area whose fit hint is 0 is one where nothing is claimed but by a live
  * step: everybody passes by it, recovery too. Of such areas only the rows are
  * read, unless the audit is to be thorough; and not even these, if they were
@@ -21,6 +24,14 @@ static int say(struct tn_audit *a, enum tn_audit_sentence sentence,
 	       uint64_t page, uint64_t seen0, uint64_t seen1)
 {
 	return tn_audit_say(a, sentence, page, TN_AUDIT_NOWHERE, seen0, seen1);
+}
+
+/* Counts are of data alone. */
+static void tally(const struct tn_audit *a, uint64_t *count, uint64_t page,
+		  uint64_t n)
+{
+	if (page < a->geo.n_pages)
+		*count += n;
 }
 
 static bool claimed(const struct tn_audit *a, uint64_t page)
@@ -61,7 +72,7 @@ static int run_start(struct tn_audit *a, uint64_t page, uint64_t word)
 	uint16_t tag = (uint16_t)tn_look_tags(a, page, 0, 0);
 
 	if (!pages || pages > a->geo.n_pages / 2 ||
-	    page + pages > a->geo.n_pages)
+	    page >= a->geo.n_pages || page + pages > a->geo.n_pages)
 		return say(a, TN_AUDIT_RUN_PAGES, page, word, slab);
 	if (page % tn_audit_run_align(pages))
 		return say(a, TN_AUDIT_RUN_PLACE, page, word, slab);
@@ -104,14 +115,16 @@ static int object_page(struct tn_audit *a, uint64_t page, uint64_t *ret_next)
 	if (!tn_audit_unseen(a))
 		return say(a, TN_AUDIT_UNNAMED, page, a->map[page / 64 % 8],
 			   tn_look_stamp(a, page / 64));
-	a->result.pages_hand++;
+	tally(a, &a->result.pages_hand, page, 1);
 	return 0;
 }
 
 static int one_page(struct tn_audit *a, uint64_t page, uint64_t *ret_next)
 {
+	int e;
+
 	*ret_next = page + 1;
-	if (page >= a->geo.n_pages) {
+	if (page >= a->geo.n_pages && page < a->geo.handle_page) {
 		if (!claimed(a, page))
 			return say(a, TN_AUDIT_PAST_END, page,
 				   a->map[page / 64 % 8], 0);
@@ -121,13 +134,14 @@ static int one_page(struct tn_audit *a, uint64_t page, uint64_t *ret_next)
 	if (page < a->run_end)
 		return run_page(a, page);
 	if (tn_look_hands(a, page)) {
-		a->result.pages_hand++;
-		return 0;
+		tally(a, &a->result.pages_hand, page, 1);
+		return tn_audit_no_handles(a, page);
 	}
 	if (claimed(a, page))
 		return object_page(a, page, ret_next);
-	a->result.pages_free++;
-	return bare_page(a, page, TN_AUDIT_FREE_WORD, TN_AUDIT_FREE_TAG);
+	tally(a, &a->result.pages_free, page, 1);
+	e = bare_page(a, page, TN_AUDIT_FREE_WORD, TN_AUDIT_FREE_TAG);
+	return e ? e : tn_audit_no_handles(a, page);
 }
 
 /* The bits of the pages in a row that the pool has. */
@@ -135,7 +149,7 @@ static uint64_t row_pages(const struct tn_audit *a, uint64_t row)
 {
 	uint64_t first = row * 64;
 
-	if (first + 64 <= a->geo.n_pages)
+	if (first + 64 <= a->geo.n_pages || first >= a->geo.handle_page)
 		return ~0ULL;
 	return first < a->geo.n_pages ?
 	       (1ULL << (a->geo.n_pages - first)) - 1 : 0;
@@ -162,10 +176,10 @@ static void count_untouched(struct tn_audit *a, uint64_t area)
 	for (uint64_t row = area * 8; row < area * 8 + 8; row++) {
 		uint64_t pool = row_pages(a, row), map = a->map[row % 8];
 
-		a->result.pages_free +=
-			(unsigned)__builtin_popcountll(pool & ~map);
-		a->result.pages_hand +=
-			(unsigned)__builtin_popcountll(pool & map);
+		tally(a, &a->result.pages_free, row * 64,
+		      (unsigned)__builtin_popcountll(pool & ~map));
+		tally(a, &a->result.pages_hand, row * 64,
+		      (unsigned)__builtin_popcountll(pool & map));
 	}
 }
 
@@ -183,6 +197,7 @@ void tn_audit_find_run(struct tn_audit *a, uint64_t area)
 		if (!word)
 			continue;
 		if (TN_PAGE_KIND(word) == TN_PAGE_RUN &&
+		    page < a->geo.n_pages &&
 		    TN_PAGE_PAGES(word) <= a->geo.n_pages - page) {
 			a->run = page;
 			a->run_end = page + TN_PAGE_PAGES(word);
@@ -194,11 +209,20 @@ void tn_audit_find_run(struct tn_audit *a, uint64_t area)
 /* Not even claimed by a step. (An area that is cut short was written to.) */
 static bool never_used(struct tn_audit *a, uint64_t area, uint8_t fit)
 {
-	if (fit || a->in.thorough || (area + 1) * 512 > a->geo.n_pages ||
+	if (fit || a->in.thorough || !tn_audit_has(&a->geo, area * 512, 512) ||
 	    !tn_audit_hole(a, a->geo.at[TN_AUDIT_AT_AREAS] + area * 256, 256))
 		return false;
-	a->result.pages_free += 512;
+	tally(a, &a->result.pages_free, area * 512, 512);
 	return true;
+}
+
+/* A hint, of an area that has something. */
+static void group_of(struct tn_audit *a, uint64_t area)
+{
+	uint8_t group = tn_look8(a, a->geo.at[TN_AUDIT_AT_GROUPS] + area);
+
+	if (group > TN_GROUP_HANDLES)
+		say(a, TN_AUDIT_GROUP_VALUE, area * 512, group, 0);
 }
 
 int tn_audit_area(struct tn_audit *a, uint64_t area)
@@ -218,6 +242,8 @@ int tn_audit_area(struct tn_audit *a, uint64_t area)
 		e = untouched(a, area);
 	if (!e && fit > TN_FIT_FULL)
 		say(a, TN_AUDIT_FIT_VALUE, page, fit, 0);
+	if (!e && fit)
+		group_of(a, area);
 	if (e)
 		return e;
 	if (!fit && !a->in.thorough) {

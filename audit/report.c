@@ -42,6 +42,14 @@ int tn_audit_say_lane(struct tn_audit *a, enum tn_audit_sentence sentence,
 	return (int)sentence;
 }
 
+void tn_audit_say_weak(struct tn_audit *a, enum tn_audit_sentence sentence,
+		       unsigned control, uint64_t slot, uint64_t seen)
+{
+	tn_audit_say(a, sentence, TN_AUDIT_NOWHERE, slot, seen, 0);
+	if (a->result.n_weak == 1)
+		a->result.weak.client = a->in.controls[control].client;
+}
+
 const char *tn_audit_text(enum tn_audit_sentence sentence)
 {
 	return (unsigned)sentence < TN_AUDIT_N_SENTENCES ?
@@ -57,6 +65,10 @@ const char *tn_audit_name(enum tn_audit_sentence sentence)
 /* What a finding's .slot counts. */
 static const char *slot_is(enum tn_audit_sentence s)
 {
+	if (s >= TN_AUDIT_MOVE_LINE && s <= TN_AUDIT_MOVE_TWICE)
+		return "line";
+	if (s == TN_AUDIT_PIN_LONG || s == TN_AUDIT_PIN_HANDLE)
+		return "pin";
 	if (s >= TN_AUDIT_LANE_STATE && s <= TN_AUDIT_HAND_OBJECT)
 		return "lane";
 	if (s >= TN_AUDIT_SHARE_STAMP && s <= TN_AUDIT_SHARE_STRAY)

@@ -230,7 +230,8 @@ static int say(struct tn_audit *a, enum tn_audit_sentence sentence,
 	uint64_t state = look_state(a, rec);
 
 	return tn_audit_say(a, sentence,
-			    state && TN_SHARE_OFF(state) < a->in.data_bytes ?
+			    state && tn_audit_has(&a->geo,
+					TN_SHARE_OFF(state) / 4096, 1) ?
 			    TN_SHARE_OFF(state) / 4096 : TN_AUDIT_NOWHERE,
 			    rec, seen0, seen1);
 }
@@ -268,50 +269,25 @@ static int holders(struct tn_audit *a, uint64_t rec, unsigned i, uint64_t set,
 	return 0;
 }
 
-/* Where an object starts: its first page, or that of its slab, and its tag. */
-static bool object_at(const struct tn_audit *a, uint64_t off,
-		      uint64_t *ret_page, uint16_t *ret_tag)
-{
-	uint64_t page = off / 4096, word = tn_look_word(a, page), slot = 0;
-	struct tn_audit_cut cut;
-
-	if (!(tn_look_map(a, page / 64) >> page % 64 & 1))
-		return false;
-	if (TN_PAGE_KIND(word) == TN_PAGE_SLAB) {
-		if (!tn_audit_cut(a, TN_PAGE_CLASS(word), &cut) ||
-		    TN_PAGE_BACK(word) >= cut.pages ||
-		    TN_PAGE_BACK(word) > page)
-			return false;
-		page -= TN_PAGE_BACK(word);
-		slot = (off - page * 4096) / cut.bytes;
-		if ((off - page * 4096) % cut.bytes || slot >= cut.slots)
-			return false;
-	} else if (TN_PAGE_KIND(word) != TN_PAGE_RUN || off % 4096) {
-		return false;
-	}
-	*ret_page = page;
-	*ret_tag = tn_look_tag(a, page, slot);
-	return true;
-}
-
 /* Is what the record says true of its object, and its holders? */
 static int object(struct tn_audit *a, uint64_t rec, const struct copy *r)
 {
-	uint64_t off = TN_SHARE_OFF(r->state), page = TN_AUDIT_NOWHERE;
+	uint64_t off = TN_SHARE_OFF(r->state);
 	unsigned n = TN_SHARE_HOLDERS(r->state);
-	uint16_t tag = 0;
+	struct tn_audit_spot at;
 	int e = 0;
 
-	object_at(a, off, &page, &tag);
+	if (!tn_audit_spot(a, off, &at))
+		at = (struct tn_audit_spot){ .page = TN_AUDIT_NOWHERE };
 	for (unsigned i = 0; i < N_SETS && !e; i++)
-		e = holders(a, rec, i, r->set[i], page);
-	if (e || (n && tag == TN_TAG_SHARED) || tn_audit_unseen(a))
+		e = holders(a, rec, i, r->set[i], at.page);
+	if (e || (n && at.tag == TN_TAG_SHARED) || tn_audit_unseen(a))
 		return e;
 	if (!n)
 		return steps_of(a, rec, off).ending ? 0 :
-		       say(a, TN_AUDIT_SHARE_EMPTY, rec, r->state, tag);
+		       say(a, TN_AUDIT_SHARE_EMPTY, rec, r->state, at.tag);
 	return steps_of(a, rec, off).sharing ? 0 :
-	       say(a, TN_AUDIT_SHARE_STRAY, rec, r->state, tag);
+	       say(a, TN_AUDIT_SHARE_STRAY, rec, r->state, at.tag);
 }
 
 static int used(struct tn_audit *a, uint64_t rec, const struct copy *r,
@@ -320,7 +296,8 @@ static int used(struct tn_audit *a, uint64_t rec, const struct copy *r,
 	uint64_t off = TN_SHARE_OFF(r->state), other;
 	uint64_t n = TN_SHARE_HOLDERS(r->state), least = r->bits + counted;
 
-	if (!(r->state & TN_SHARE_USED) || off >= a->in.data_bytes)
+	if (!(r->state & TN_SHARE_USED) ||
+	    !tn_audit_has(&a->geo, off / 4096, 1))
 		return say(a, TN_AUDIT_SHARE_FORM, rec, r->state, 0);
 	if (!tn_audit_share_place(a, rec, off))
 		return say(a, TN_AUDIT_SHARE_PLACE, rec, r->state,

@@ -25,7 +25,7 @@ static int slab_pages(struct tn_audit *a, uint64_t page,
 {
 	uint64_t map = a->map[page / 64 % 8];
 
-	if (page % cut->pages || page + cut->pages > a->geo.n_pages)
+	if (page % cut->pages || !tn_audit_has(&a->geo, page, cut->pages))
 		return say(a, TN_AUDIT_SLAB_PLACE, page, word, 0);
 	for (uint64_t p = page; p < page + cut->pages; p++) {
 		uint64_t other = tn_look_word(a, p);
@@ -55,9 +55,11 @@ static int lessee(struct tn_audit *a, uint64_t page, uint64_t slab)
 {
 	uint32_t client = TN_SLAB_CLIENT(slab);
 
-	/* tarnd is in no slot, and nobody recovers it by touched bits */
+	/* tarnd is in no slot; leases of one that died are taken over by the
+	 * next one's recovery of who died before */
 	if (client == TN_DAEMON_SLOT)
-		return lane_in_use(a, client, TN_SLAB_LANE(slab)) ? 0 :
+		return lane_in_use(a, client, TN_SLAB_LANE(slab)) ||
+		       (!a->in.quiescent && tn_audit_recovering(a)) ? 0 :
 		       say(a, TN_AUDIT_SLAB_LESSEE, page, slab, 0);
 	if (!tn_audit_attached(a, client) ||
 	    !lane_in_use(a, client, TN_SLAB_LANE(slab)))
@@ -122,16 +124,23 @@ int tn_audit_slab(struct tn_audit *a, uint64_t page, uint64_t *ret_next)
 
 	if (!tn_audit_cut(a, TN_PAGE_CLASS(word), &cut))
 		return say(a, TN_AUDIT_SLAB_CLASS, page, word, slab);
+	if (!tn_look_ground(a, TN_PAGE_CLASS(word), page))
+		return say(a, TN_AUDIT_SLAB_GROUND, page, word, slab);
 	e = slab_pages(a, page, &cut, word);
 	if (!e)
 		e = slab_word(a, page, word, slab, &cut);
 	if (!e)
 		e = tn_audit_slots(a, page, &cut, &zero);
+	if (!e && page >= a->geo.handle_page)
+		e = tn_audit_handles(a, page, cut.slots);
 	if (!e)
 		e = counts(a, page, slab, zero);
 	a->result.slabs++;
 	a->result.slots += cut.slots;
-	a->result.pages_slab += cut.pages;
+	if (page < a->geo.handle_page)
+		a->result.pages_slab += cut.pages;
+	else
+		a->result.pages_handle += cut.pages;
 	*ret_next = page + cut.pages;
 	return e;
 }

@@ -131,6 +131,14 @@ static void name_check(struct tn_audit *a, uint64_t entry, unsigned i,
 		say(a, TN_AUDIT_NAME, i, key, 0);
 }
 
+static bool ref_ok(const struct tn_audit *a, uint64_t ref)
+{
+	if (ref & TN_HANDLE_REF)
+		return tn_audit_ref_was(a, ref);
+	return ref >> 48 == a->mark &&
+	       (ref & ((1ULL << 48) - 1)) < a->in.data_bytes;
+}
+
 int tn_audit_roots(struct tn_audit *a, uint64_t unused)
 {
 	uint64_t table = a->geo.at[TN_AUDIT_AT_ROOTS];
@@ -142,8 +150,7 @@ int tn_audit_roots(struct tn_audit *a, uint64_t unused)
 
 		if (!key_ok(a, table, i, key, ref))
 			return say(a, TN_AUDIT_ROOT_KEY, i, key, ref);
-		if (ref && (ref >> 48 != a->mark ||
-			    (ref & ((1ULL << 48) - 1)) >= a->in.data_bytes))
+		if (ref && !ref_ok(a, ref))
 			return say(a, TN_AUDIT_ROOT_REF, i, key, ref);
 		name_check(a, table + i * 64U, i, key);
 	}
@@ -176,7 +183,7 @@ bool tn_audit_cut(const struct tn_audit *a, uint64_t class,
 
 	if (tn_look64(a, 8) >> 32 != TN_KIND_SLAB || class >= TN_N_CLASSES)
 		return false;
-	if (class < TN_CLASS_CACHE) {
+	if (class < TN_CLASS_CACHE || class >= TN_CLASS_MOVABLE) {
 		*ret = tn_audit_cut_class((unsigned)class);
 		return true;
 	}

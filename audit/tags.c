@@ -12,7 +12,8 @@
  * he held. GIVEN to one who is gone is explained by the giver who has not
  * yet looked; LINK by a publish or claim of the client's, which recovery needs
  * to know how far it came. And tarnd, whose slot is empty, keeps for a moment
- * what it is about to return, while it recovers somebody.
+ * what it is about to return, while it recovers somebody, and the places of
+ * what it moves: these with a touched bit of its own.
  */
 #include "audit/look.h"
 
@@ -24,6 +25,14 @@ static int say(struct tn_audit *a, enum tn_audit_sentence sentence,
 						TN_TAG_CLIENT(tag))));
 }
 
+/* Records are ended first, and then what is in LINK is no more than theirs. */
+static bool being_recovered(const struct tn_audit *a, uint32_t client)
+{
+	return !a->in.quiescent &&
+	       tn_look_client(a, TN_CLIENT_SLOT(client)) ==
+	       (TN_CLIENT_DEAD | client);
+}
+
 static int linked(struct tn_audit *a, uint16_t tag, uint64_t page,
 		  uint64_t slot, uint64_t off)
 {
@@ -32,7 +41,7 @@ static int linked(struct tn_audit *a, uint16_t tag, uint64_t page,
 
 	if (tn_audit_control(a, client) < 0)
 		return 0;
-	if (!n)
+	if (!n && !being_recovered(a, client))
 		return say(a, TN_AUDIT_TAG_LINK, page, slot, tag);
 	if (n > 1 && a->in.quiescent)
 		say(a, TN_AUDIT_LINK_TWICE, page, slot, tag);
@@ -67,14 +76,29 @@ static void count_common(struct tn_audit *a, bool pool, uint64_t slot)
 		(*(pool ? &r->slots_pool : &r->slots_shared))++;
 }
 
+/* tarnd's, for good reason? At rest, the only one is a batch of moves that it
+ * noted and died in. */
+static bool tarnds(const struct tn_audit *a, uint16_t tag, uint64_t page,
+		   uint64_t slot)
+{
+	/* a run that is to be the new place of another */
+	bool held = TN_TAG_FORM(tag) == TN_TAG_HELD && slot == TN_AUDIT_NOWHERE;
+
+	if (TN_TAG_FORM(tag) != TN_TAG_KEPT && !held)
+		return false;
+	if (!a->in.quiescent && tn_audit_recovering(a))
+		return true;
+	return tn_audit_touched(a, TN_DAEMON_SLOT, page) &&
+	       (!a->in.quiescent || tn_audit_moving(a));
+}
+
 /* The client is there, and knows where to look. */
 static int there(struct tn_audit *a, uint16_t tag, uint64_t page,
 		 uint64_t slot, uint64_t off)
 {
 	uint32_t client = TN_TAG_CLIENT(tag);
 
-	if (tag == (TN_TAG_KEPT | TN_DAEMON_SLOT) && !a->in.quiescent &&
-	    tn_audit_recovering(a))
+	if (client == TN_DAEMON_SLOT && tarnds(a, tag, page, slot))
 		return 0;
 	if (!tn_audit_attached(a, client)) {
 		if (TN_TAG_FORM(tag) == TN_TAG_GIVEN &&
@@ -99,6 +123,8 @@ int tn_audit_holder(struct tn_audit *a, uint16_t tag, uint64_t page,
 		return tag == TN_TAG_POOL ? 0 :
 		       tn_audit_shared(a, page, slot, off);
 	}
+	if (tag == TN_TAG_HANDLE)
+		return tn_audit_back(a, page, slot, off);
 	if (form > TN_TAG_LINK || !TN_CLIENT_SLOT(client))
 		return say(a, TN_AUDIT_TAG_FORM, page, slot, tag);
 	count(a, tag, slot);
@@ -184,5 +210,32 @@ bool tn_audit_no_tags(const struct tn_audit *a, uint64_t page, unsigned from,
 				return false;
 			}
 		}
+	return true;
+}
+
+bool tn_audit_spot(const struct tn_audit *a, uint64_t off,
+		   struct tn_audit_spot *ret)
+{
+	uint64_t page = off / 4096, word = tn_look_word(a, page);
+	struct tn_audit_cut cut;
+
+	*ret = (struct tn_audit_spot){ .slot = TN_AUDIT_NOWHERE };
+	if (!(tn_look_map(a, page / 64) >> page % 64 & 1))
+		return false;
+	if (TN_PAGE_KIND(word) == TN_PAGE_SLAB) {
+		ret->class = TN_PAGE_CLASS(word);
+		if (!tn_audit_cut(a, ret->class, &cut) ||
+		    TN_PAGE_BACK(word) >= cut.pages ||
+		    TN_PAGE_BACK(word) > page)
+			return false;
+		page -= TN_PAGE_BACK(word);
+		ret->slot = (off - page * 4096) / cut.bytes;
+		if ((off - page * 4096) % cut.bytes || ret->slot >= cut.slots)
+			return false;
+	} else if (TN_PAGE_KIND(word) != TN_PAGE_RUN || off % 4096) {
+		return false;
+	}
+	ret->page = page;
+	ret->tag = tn_look_tag(a, page, tn_look_slot(ret->slot));
 	return true;
 }

@@ -8,6 +8,8 @@
 #define TN_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define tn_likely(x) __builtin_expect(!!(x), 1)
 #define tn_unlikely(x) __builtin_expect(!!(x), 0)
+/* a function off the usual path, kept out of line */
+#define tn_cold __attribute__((__noinline__, __cold__))
 
 static inline bool tn_is_pow2(uint64_t x) { return x && !(x & (x - 1)); }
 

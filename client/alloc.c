@@ -16,24 +16,16 @@
 #include "pool/hold.h"
 #include "pool/run.h"
 
-#define noinline __attribute__((noinline, cold))
-
-static void *null_errno(int r)
-{
-	errno = -r;
-	return NULL;
-}
-
 /* Allocation */
 
-static noinline void *alloc_slow(struct tarn_pool *pool, unsigned class)
+static tn_cold void *alloc_slow(struct tarn_pool *pool, unsigned class)
 {
 	int r = tn_client_check(pool, TARN_PRODUCER);
 	struct tarn_lane *lane;
 	struct tn_mag *m;
 
 	if (r < 0)
-		return null_errno(r);
+		return tn_null_errno(r);
 	lane = tn_lane_slow(pool);
 	if (!lane)
 		return NULL;
@@ -45,7 +37,7 @@ static noinline void *alloc_slow(struct tarn_pool *pool, unsigned class)
 		r = tn_rack_fill(&lane->rack, class);
 	}
 	if (r < 0)
-		return null_errno(r);
+		return tn_null_errno(r);
 	return tn_rack_pop(&lane->rack, m);
 }
 
@@ -63,7 +55,7 @@ static inline void *alloc_class(struct tarn_pool *pool, unsigned class)
 }
 
 /* Whole pages: too large for slabs, or a pool that has none. */
-static noinline void *alloc_run(struct tarn_pool *pool, uint64_t pages,
+static tn_cold void *alloc_run(struct tarn_pool *pool, uint64_t pages,
 				unsigned policy)
 {
 	struct tn_rack *rack;
@@ -73,9 +65,9 @@ static noinline void *alloc_run(struct tarn_pool *pool, uint64_t pages,
 
 	r = tn_client_check(pool, TARN_PRODUCER);
 	if (r < 0)
-		return null_errno(r);
+		return tn_null_errno(r);
 	if (!pages || pages > pool->p.geo.n_pages / 2)
-		return null_errno(-EINVAL);
+		return tn_null_errno(-EINVAL);
 	lane = tn_lane_slow(pool);
 	if (!lane)
 		return NULL;
@@ -86,7 +78,7 @@ static noinline void *alloc_run(struct tarn_pool *pool, uint64_t pages,
 		r = tn_run_alloc(rack->pool, &rack->ref, pages, policy, &page);
 	}
 	if (r < 0)
-		return null_errno(r);
+		return tn_null_errno(r);
 	return pool->p.data + (page << TN_PAGE_SHIFT);
 }
 
@@ -95,7 +87,7 @@ static void *alloc_bytes(struct tarn_pool *pool, uint64_t bytes)
 	if (!bytes || bytes > pool->p.geo.data_bytes) {
 		int r = tn_client_check(pool, TARN_PRODUCER);
 
-		return null_errno(r < 0 ? r : -EINVAL);
+		return tn_null_errno(r < 0 ? r : -EINVAL);
 	}
 	return alloc_run(pool, tn_div_up(bytes, TN_PAGE_BYTES),
 			 pool->p.policy);
@@ -115,7 +107,7 @@ TARN_API void *tarn_alloc_aligned(struct tarn_pool *pool, size_t align,
 	unsigned class, shift = align ? (unsigned)__builtin_ctzll(align) : 0;
 
 	if (!tn_is_pow2(align) || align > TN_AREA_BYTES)
-		return null_errno(-EINVAL);
+		return tn_null_errno(-EINVAL);
 	if (align <= 16)
 		return tarn_alloc(pool, size);
 	/* a run starts at a multiple of its size, rounded up */
@@ -143,7 +135,7 @@ TARN_API void *tarn_run_alloc(struct tarn_pool *pool, size_t pages,
 			      enum tarn_policy policy)
 {
 	if (policy && (policy < TARN_FIRST_FIT || policy > TARN_WORST_FIT))
-		return null_errno(-EINVAL);
+		return tn_null_errno(-EINVAL);
 	return alloc_run(pool, pages, policy ? policy : pool->p.policy);
 }
 
@@ -170,7 +162,7 @@ int tn_lane_dispose(struct tarn_lane *lane, uint64_t off)
 	return tn_rack_dispose(&lane->rack, lane->pool->p.data + off, &obj);
 }
 
-static noinline int free_slow(struct tarn_pool *pool, void *p, int class)
+static tn_cold int free_slow(struct tarn_pool *pool, void *p, int class)
 {
 	struct tarn_lane *lane;
 	struct tn_object obj;
@@ -255,13 +247,13 @@ TARN_API void *tarn_realloc(struct tarn_pool *pool, void *p, size_t size)
 		return tarn_alloc(pool, size);
 	r = tn_client_check(pool, TARN_PRODUCER);
 	if (r < 0 || !size)
-		return null_errno(r < 0 ? r : -EINVAL);
+		return tn_null_errno(r < 0 ? r : -EINVAL);
 	r = find_at(pool, p, &obj);
 	if (r < 0)
-		return null_errno(misuse(pool, r));
+		return tn_null_errno(misuse(pool, r));
 	t = tn16_load_relaxed(obj.tag);
 	if (t != (TN_TAG_HELD | pool->client))
-		return null_errno(misuse(pool, !t || TN_TAG_FORM(t) ==
+		return tn_null_errno(misuse(pool, !t || TN_TAG_FORM(t) ==
 					 TN_TAG_KEPT ? -EALREADY : -EPERM));
 	/* it stays if it fits, and does not waste half of it or more */
 	if (size <= obj.bytes && (size > obj.bytes / 2 || obj.bytes <= 16))

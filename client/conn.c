@@ -210,7 +210,8 @@ static bool may_repeat(uint16_t op, int r)
 		return true;
 	return (r == -ECONNRESET || r == -EBADMSG) &&
 	       (op == TN_MSG_PING || op == TN_MSG_STAT || op == TN_MSG_LIST ||
-		op == TN_MSG_LEAVE || op == TN_MSG_CONTROLS);
+		op == TN_MSG_LEAVE || op == TN_MSG_CONTROLS ||
+		op == TN_MSG_COMPACT);
 }
 
 /* Return: 0: a reply; -errno: for the caller; @ret_again: but try again */

@@ -7,9 +7,9 @@
 #include "pool/hold.h"
 #include "pool/share.h"
 
-/* The lane for a hold operation on @ref. */
+/* The lane for a hold operation on @ref, and where that leads. */
 static int enter(struct tarn_pool *pool, tarn_ref ref, enum tarn_role role,
-		 struct tn_lane_ref **ret)
+		 struct tn_lane_ref **ret, uint64_t *ret_off)
 {
 	struct tarn_lane *lane = tn_thread.lane;
 	int r;
@@ -18,7 +18,7 @@ static int enter(struct tarn_pool *pool, tarn_ref ref, enum tarn_role role,
 	if (tn_likely(tn_thread.key == pool->key && lane->started &&
 		      pool->p.role <= (uint32_t)role &&
 		      !tn64_load_relaxed(&pool->p.header->poison) &&
-		      tn_ref_ok(&pool->p, ref))) {
+		      tn_ref_place(&pool->p, ref, ret_off))) {
 		*ret = &lane->rack.ref;
 		return 0;
 	}
@@ -26,8 +26,8 @@ static int enter(struct tarn_pool *pool, tarn_ref ref, enum tarn_role role,
 	r = tn_client_check(pool, role);
 	if (r < 0)
 		return r;
-	if (!tn_ref_ok(&pool->p, ref))
-		return -EINVAL;
+	if (!tn_ref_place(&pool->p, ref, ret_off))
+		return tn_ref_is_handle(ref) ? -ESTALE : -EINVAL;
 	lane = tn_lane_slow(pool);
 	if (!lane)
 		return -errno;
@@ -41,17 +41,19 @@ static inline int apply(struct tarn_pool *pool, tarn_ref ref,
 				  const struct tn_lane_ref *l, uint64_t off))
 {
 	struct tn_lane_ref *l = NULL;
-	int r = enter(pool, ref, TARN_CONSUMER, &l);
+	uint64_t off = 0;
+	int r = enter(pool, ref, TARN_CONSUMER, &l, &off);
 
-	return r < 0 ? r : op(&pool->p, l, tn_ref_off(ref));
+	return r < 0 ? r : op(&pool->p, l, off);
 }
 
 TARN_API int tarn_give(struct tarn_pool *pool, tarn_ref ref, uint32_t client)
 {
 	struct tn_lane_ref *l = NULL;
-	int r = enter(pool, ref, TARN_CONSUMER, &l);
+	uint64_t off = 0;
+	int r = enter(pool, ref, TARN_CONSUMER, &l, &off);
 
-	return r < 0 ? r : tn_hold_give(&pool->p, l, tn_ref_off(ref), client);
+	return r < 0 ? r : tn_hold_give(&pool->p, l, off, client);
 }
 
 TARN_API int tarn_take(struct tarn_pool *pool, tarn_ref ref)
@@ -80,36 +82,36 @@ TARN_API int tarn_hold(struct tarn_pool *pool, tarn_ref ref)
 TARN_API int tarn_release(struct tarn_pool *pool, tarn_ref ref)
 {
 	struct tn_lane_ref *l = NULL;
-	int r = enter(pool, ref, TARN_CONSUMER, &l);
+	uint64_t off = 0;
+	int r = enter(pool, ref, TARN_CONSUMER, &l, &off);
 
 	if (r < 0)
 		return r;
-	r = tn_share_release(&pool->p, l, tn_ref_off(ref),
-			     TN_CLIENT_SLOT(l->client));
-	return r == 1 ? tn_lane_dispose(tn_thread.lane, tn_ref_off(ref)) : r;
+	r = tn_share_release(&pool->p, l, off, TN_CLIENT_SLOT(l->client));
+	return r == 1 ? tn_lane_dispose(tn_thread.lane, off) : r;
 }
 
 TARN_API int tarn_publish(struct tarn_pool *pool, uint64_t *word, tarn_ref ref)
 {
 	struct tn_lane_ref *l = NULL;
-	uint64_t off;
-	int r = enter(pool, ref, TARN_PRODUCER, &l);
+	uint64_t at, off = 0;
+	int r = enter(pool, ref, TARN_PRODUCER, &l, &off);
 
 	if (r < 0)
 		return r;
-	if (!word_off(pool, word, &off))
+	if (!word_off(pool, word, &at))
 		return -EINVAL;
-	return tn_hold_publish(&pool->p, l, off, tn_ref_off(ref));
+	return tn_hold_publish(&pool->p, l, at, off);
 }
 
 TARN_API tarn_ref tarn_claim(struct tarn_pool *pool, uint64_t *word)
 {
 	struct tn_lane_ref *l = NULL;
-	uint64_t off;
+	uint64_t at;
 
 	if (tn_client_check(pool, TARN_PRODUCER) < 0 ||
-	    !word_off(pool, word, &off) ||
-	    enter(pool, tn_ref_make(&pool->p, off), TARN_PRODUCER, &l) < 0)
+	    !word_off(pool, word, &at) ||
+	    enter(pool, tn_ref_make(&pool->p, at), TARN_PRODUCER, &l, &at) < 0)
 		return TARN_REF_NONE;
-	return tn_hold_claim(&pool->p, l, off);
+	return tn_hold_claim(&pool->p, l, at);
 }

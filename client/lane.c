@@ -28,10 +28,26 @@ static bool have_exit_key; /* under the process lock */
 
 /* Lanes */
 
+/* What the thread still has pinned, or is in, ends with it. */
+static void let_go(struct tarn_lane *lane)
+{
+	tn_a64 *section = &lane->rack.ref.rec->section;
+
+	for (unsigned i = 0; i < TN_LANE_PINS; i++)
+		if (tn64_load_relaxed(&lane->pins[i]))
+			/* HB> pin.clear */
+			tn64_store_release(&lane->pins[i], 0);
+	if (lane->sections)
+		/* HB> pin.clear */
+		tn64_store_release(section, tn64_load_relaxed(section) + 1);
+	lane->sections = 0;
+}
+
 static void lane_stop(struct tarn_lane *lane)
 {
 	if (!lane->started)
 		return;
+	let_go(lane);
 	tn_rack_flush(&lane->rack);
 	tn_lane_end(&lane->pool->p, &lane->rack.ref);
 	lane->started = 0;
@@ -98,6 +114,7 @@ static struct tarn_lane *lane_start(struct tarn_pool *pool)
 	lane->rack.pool = &pool->p;
 	lane->rack.held = (uint16_t)(TN_TAG_HELD | pool->client);
 	lane->rack.kept = (uint16_t)(TN_TAG_KEPT | pool->client);
+	lane->pins = tn_lane_pins(&pool->p.geo, pool->control, ref.index);
 	lane->started = 1;
 	return lane;
 }

@@ -11,6 +11,8 @@
  * The thread finds its lane by the pool's key, which is a number that no
  * other opening of a pool in this process ever has.
  */
+#include <errno.h>
+
 #include "client/pool.h"
 #include "pool/magazine.h"
 
@@ -18,6 +20,8 @@ struct tarn_lane {
 	struct tarn_pool *pool;
 	uint64_t key;
 	uint32_t started;      /* 0 in a forked child, and when at rest */
+	uint32_t sections;     /* entered and not left */
+	tn_a64 *pins;          /* TN_LANE_PINS of them, in control */
 	struct tn_rack rack;
 };
 
@@ -34,6 +38,13 @@ extern __thread struct tn_thread tn_thread
  * EAGAIN (all lanes in use). Where a call leaves the usual path, it starts
  * here: in a forked process, what the thread remembers is wiped. */
 struct tarn_lane *tn_lane_slow(struct tarn_pool *pool);
+
+/* How a call that returns a pointer fails. */
+static inline void *tn_null_errno(int r)
+{
+	errno = -r;
+	return NULL;
+}
 
 /* Frees an object at an offset that is KEPT by the lane's client. Return: 0 or
  * -EUCLEAN. */

@@ -62,6 +62,7 @@ TARN_API int tarn_root_set(struct tarn_pool *pool, const char *name,
 {
 	char padded[TN_NAME_BYTES];
 	struct tn_root *root;
+	uint64_t off;
 	int r;
 
 	r = tn_client_check(pool, TARN_PRODUCER);
@@ -69,8 +70,8 @@ TARN_API int tarn_root_set(struct tarn_pool *pool, const char *name,
 		r = tn_client_name(name, padded);
 	if (r < 0)
 		return r;
-	if (ref && !tn_ref_ok(&pool->p, ref))
-		return -EINVAL;
+	if (ref && !tn_ref_place(&pool->p, ref, &off))
+		return tn_ref_is_handle(ref) ? -ESTALE : -EINVAL;
 	root = tn_root_find(&pool->p, padded, ref != TARN_REF_NONE);
 	if (!root)
 		return ref ? -ENOSPC : 0;
@@ -83,7 +84,7 @@ TARN_API tarn_ref tarn_root_get(const struct tarn_pool *pool, const char *name)
 {
 	char padded[TN_NAME_BYTES];
 	struct tn_root *root;
-	uint64_t ref;
+	uint64_t ref, off;
 
 	if (!pool->key || tn_client_name(name, padded) < 0)
 		return TARN_REF_NONE;
@@ -92,5 +93,5 @@ TARN_API tarn_ref tarn_root_get(const struct tarn_pool *pool, const char *name)
 		return TARN_REF_NONE;
 	/* HB< root.ref */
 	ref = tn64_load_acquire(&root->ref);
-	return tn_ref_ok(&pool->p, ref) ? ref : TARN_REF_NONE;
+	return tn_ref_place(&pool->p, ref, &off) ? ref : TARN_REF_NONE;
 }

@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/membarrier.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -156,6 +158,13 @@ static int map_file(int fd, uint64_t bytes, bool writable, void *ret)
 	return 0;
 }
 
+/* For the light side of pins; a process has to ask for it once. */
+static bool must_fence(void)
+{
+	return syscall(SYS_membarrier,
+		       MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) < 0;
+}
+
 /* Maps what came; geometry and sizes are computed here, not believed. */
 static int map_pool(struct tarn_pool *pool, const struct tn_open_reply *o,
 		    const int fds[3])
@@ -199,6 +208,7 @@ static int map_control(struct tarn_pool *pool, const struct tn_open_reply *o,
 	}
 	unmap(pool->control, pool->p.geo.control_bytes);
 	pool->control = control;
+	pool->fenced = must_fence();
 	pool->client = o->client;
 	pool->attach = o->attach;
 	return 0;

@@ -17,7 +17,8 @@ static void add_class(const struct tarn_pool *pool, struct tarn_stats *st,
 	struct tarn_class_stat *c = &st->classes[st->n_classes++];
 
 	c->object_bytes = pool->shapes[class].bytes;
-	if (class >= TN_CLASS_CACHE)
+	c->movable = class >= TN_CLASS_MOVABLE;
+	if (class >= TN_CLASS_CACHE && !c->movable)
 		memcpy(c->name, pool->p.caches[class - TN_CLASS_CACHE].name,
 		       sizeof(c->name) - 1);
 	c->slabs = n->slabs;
@@ -64,7 +65,10 @@ static void fill(struct tarn_pool *pool, const struct tn_census *census,
 	st->largest_run = tn_fit_largest(&pool->p);
 	st->data_resident = resident(&pool->data_file);
 	st->meta_resident = resident(&pool->meta_file);
-	for (unsigned c = 0; c < TN_N_CLASSES; c++)
+	st->handles = census->handles;
+	st->movable_bytes = census->movable_bytes;
+	/* handles are no objects, and lie in meta */
+	for (unsigned c = 0; c < TN_CLASS_HANDLE; c++)
 		if (census->classes[c].slabs)
 			add_class(pool, st, &census->classes[c], c);
 	for (unsigned i = 0; i < TN_N_CLIENTS; i++) {

@@ -136,7 +136,9 @@ int attachment_new(struct attachment **ret, struct pool *pool,
 		r = attachment_fds(a, ret_fds);
 	if (r < 0)
 		return r;
+	compactor_lock(&pool->compactor);
 	tn_list_append(&pool->attachments, &a->of_pool);
+	compactor_unlock(&pool->compactor);
 	set_pid_uid(a, (uint64_t)(uint32_t)peer->pid << 32 | peer->uid);
 	set_state(a, TN_CLIENT_ALIVE);
 	*ret = tn_steal_ptr(a);
@@ -172,7 +174,9 @@ int attachment_restore(struct attachment **ret, struct pool *pool,
 	}
 	a->client = client;
 	slots_reserve(&pool->slots, client);
+	compactor_lock(&pool->compactor);
 	tn_list_append(&pool->attachments, &a->of_pool);
+	compactor_unlock(&pool->compactor);
 	set_state(a, TN_CLIENT_ALIVE);
 	*ret = tn_steal_ptr(a);
 	return 0;
@@ -184,7 +188,9 @@ void attachment_free(struct attachment *a)
 		return;
 	keeper_attachment_gone(a);
 	tn_list_remove(&a->link);
+	compactor_lock(&a->pool->compactor);
 	tn_list_remove(&a->of_pool);
+	compactor_unlock(&a->pool->compactor);
 	if (a->client) {
 		set_state(a, 0);
 		set_pid_uid(a, 0);

@@ -396,6 +396,30 @@ static int call_again(struct session *session, const void *body,
 	}
 }
 
+static int handle_compact(struct session *session, const void *body,
+			  struct tn_packet *reply)
+{
+	struct tn_compact_request request;
+	struct tn_compaction status;
+	struct pool *pool;
+	int r = 0;
+
+	memcpy(&request, body, sizeof(request));
+	pool = find(session, request.name);
+	if (!pool)
+		return reply_refuse(reply, -ENOENT);
+	if (!policy_may_open(&session->peer, &pool->spec.access, TN_PRODUCER))
+		return reply_refuse(reply, -EACCES);
+	if (request.percent)
+		r = compactor_start(session->server, pool, request.percent);
+	if (r < 0)
+		return reply_refuse(reply, r);
+	compactor_status(pool, &status);
+	reply_append(reply, &status, sizeof(status));
+	return 0;
+}
+
+
 int handlers_call(struct session *session, const struct tn_packet *packet,
 		  struct tn_packet *reply)
 {
@@ -411,6 +435,7 @@ int handlers_call(struct session *session, const struct tn_packet *packet,
 		[TN_MSG_LEAVE] = handle_leave,
 		[TN_MSG_CONTROLS] = handle_controls,
 		[TN_MSG_REVOKE] = handle_destroy,
+		[TN_MSG_COMPACT] = handle_compact,
 	};
 	struct tn_msg msg = reply_header(packet);
 	int r;

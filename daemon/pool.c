@@ -104,7 +104,7 @@ static int make_files(struct pool *pool)
 		return r;
 	file_name(&pool->spec, DATA, name);
 	r = backing_init(&pool->data, name, pool->geo.data_bytes,
-			 PROT_READ);
+			 PROT_READ | PROT_WRITE);
 	if (r < 0)
 		return r;
 	file_name(&pool->spec, SELF, name);
@@ -153,6 +153,7 @@ static void pool_close(struct pool *pool, int result)
 {
 	(void)result;
 	keeper_pool_gone(pool);
+	compactor_fini(&pool->compactor);
 	free(pool->view.shapes);
 	backing_fini(&pool->self);
 	backing_fini(&pool->data);
@@ -193,6 +194,7 @@ static struct pool *make_struct(const struct pool_spec *spec, uint64_t mark)
 	pool->refs = 1;
 	pool->meta = pool->data = pool->self = (struct backing)BACKING_NONE;
 	slots_init(&pool->slots, NULL);
+	compactor_init(&pool->compactor);
 	tn_list_init(&pool->attachments);
 	tn_list_init(&pool->self_job.link);
 	reaper_queue_init(&pool->queue, spec->access.uid);
@@ -267,7 +269,8 @@ static int map_files(struct pool *pool, const int fds[3])
 	if (r < 0)
 		return r;
 	pool->data.fd = fds[DATA];
-	r = backing_map(&pool->data, pool->geo.data_bytes, PROT_READ);
+	r = backing_map(&pool->data, pool->geo.data_bytes,
+			PROT_READ | PROT_WRITE);
 	if (r < 0)
 		return r;
 	pool->self.fd = fds[SELF];

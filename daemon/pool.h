@@ -9,6 +9,7 @@
 
 #include "base/list.h"
 #include "daemon/backing.h"
+#include "daemon/compactor.h"
 #include "daemon/keeper.h"
 #include "daemon/policy.h"
 #include "daemon/quota.h"
@@ -49,10 +50,12 @@ struct pool {
 	struct pool_spec spec;
 	struct tn_geo geo;
 	struct backing meta;    /* mapped here, writable: for recovery */
-	struct backing data;    /* mapped, read-only */
+	struct backing data;    /* mapped, for the mover; nobody else
+	                         * here writes there */
 	struct backing self;    /* tarnd's own control file */
 	struct tn_pool view;    /* for pool/ */
 	struct slots slots;
+	struct compactor compactor;
 	struct tn_list attachments; /* attachment.of_pool */
 	struct reaper_queue queue; /* clients of it to be recovered */
 	struct quota_charge bytes_charge, pool_charge, fds_charge;

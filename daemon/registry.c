@@ -20,8 +20,10 @@ void registry_init(struct registry *registry, struct keeper *keeper)
 
 void registry_fini(struct registry *registry)
 {
-	for (size_t i = 0; i < registry->n; i++)
+	for (size_t i = 0; i < registry->n; i++) {
+		compactor_cancel(registry->pools[i]);
 		pool_unref(registry->pools[i]);
+	}
 	free(registry->pools);
 	registry_init(registry, NULL);
 }
@@ -193,6 +195,7 @@ void registry_remove(struct registry *registry, struct pool *pool)
 	pool->unlinked = true;
 	if (pool->kept.there)
 		keeper_pool_there(pool);
+	compactor_cancel(pool);
 	pool_unref(pool);
 }
 

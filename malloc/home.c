@@ -28,7 +28,8 @@ static uint64_t wanted_bytes(void)
  * All sections are laid out for the whole size, but at first the pool is said
  * to end early, and then later: so what walks over areas has few to walk over.
  * It may grow while others are at work, who see the old end or the new; the
- * number of areas last, for it is what makes them look further.
+ * number of areas last, for it is what makes them look further. Page space ends
+ * with data: what lies behind that, in other pools, is handles.
  */
 #define HOME_FIRST_AREAS 128U /* 256 MiB; picked, not tuned */
 
@@ -41,6 +42,7 @@ static void end_at(uint64_t n_areas)
 	__atomic_store_n(&geo->n_pages, n_areas * TN_AREA_PAGES,
 			 __ATOMIC_RELEASE);
 	__atomic_store_n(&geo->n_areas, n_areas, __ATOMIC_RELEASE);
+	__atomic_store_n(&geo->n_data_areas, n_areas, __ATOMIC_RELEASE);
 }
 
 bool tn_home_grow(uint64_t was)
@@ -71,7 +73,7 @@ static void unmap_all(struct maps *m, const struct tn_geo *geo)
 
 static bool map_all(struct maps *m, const struct tn_geo *geo)
 {
-	m->used_bytes = geo->n_areas * TN_AREA_PAGES / 8;
+	m->used_bytes = geo->n_data_areas * TN_AREA_PAGES / 8;
 	m->data = tn_map_aligned(geo->data_bytes, TN_AREA_BYTES);
 	m->meta = tn_map(geo->meta_bytes);
 	m->control = tn_map(geo->control_bytes);
@@ -95,11 +97,11 @@ static bool make(uint64_t data_bytes)
 	tn_home.control = m.control;
 	tn_home.used = (tn_a64 *)(void *)m.used;
 	tn_home.pool.shapes = tn_home.shapes;
-	tn_home.n_areas = geo.n_areas;
+	tn_home.n_areas = geo.n_data_areas;
 	if (tn_pool_attach(&tn_home.pool, m.meta, m.data, &geo,
 			   TN_PRODUCER) < 0)
 		return false;
-	end_at(tn_min64(geo.n_areas, HOME_FIRST_AREAS));
+	end_at(tn_min64(geo.n_data_areas, HOME_FIRST_AREAS));
 	return true;
 }
 

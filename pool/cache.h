@@ -21,6 +21,11 @@ int tn_cache_make(struct tn_pool *pool, const char *name, uint32_t bytes,
  *  of caches that other processes made. */
 const struct tn_shape *tn_cache_shape(struct tn_pool *pool, unsigned class);
 
+/* Slabs of handles lie in the handles section, and nothing else does. */
+static inline bool tn_class_fits(const struct tn_pool *pool, unsigned class,
+				 uint64_t page)
+{ return (class == TN_CLASS_HANDLE) == (page >= pool->geo.handle_page); }
+
 /** tn_root_find() - the entry of a root's name, or NULL; @make: make it if
  *  there is room */
 struct tn_root *tn_root_find(struct tn_pool *pool, const char *name, bool make);

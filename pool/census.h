@@ -14,6 +14,8 @@ struct tn_client_count {
 
 struct tn_census {
 	uint64_t free_pages, run_bytes;
+	uint64_t handles;       /* that somebody holds */
+	uint64_t movable_bytes; /* of their objects */
 	struct tn_class_count classes[TN_N_CLASSES];
 	struct tn_client_count clients[TN_N_CLIENTS]; /* [slot]; 0: the pool */
 };
@@ -22,6 +24,8 @@ struct tn_census {
  * tn_census_take() - walk all areas that are in use
  * @ret: zeroed by the caller
  *
- * Reads only; each figure was true at some moment of the walk.
+ * What a handle leads to counts as the handle's holder's, and only at the place
+ * that the handle says; the handle is no object. Reads only; each figure was
+ * true at some moment of the walk.
  */
 void tn_census_take(struct tn_pool *pool, struct tn_census *ret);

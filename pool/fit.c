@@ -16,6 +16,12 @@
  * runs larger than an area the holes are stretches of free areas, and their
  * lengths are what is compared.
  *
+ * Groups: what can be moved, what cannot, and handles keep to areas of their
+ * own, so that the mover can empty whole areas. Handles must, and have them at
+ * the end of page space; of data's areas a search first takes those that are
+ * free or have its own group's things, and all others when there is no place
+ * in these. What an area has, the first says who finds it free.
+ *
  * Hints: fit[area] = 9 - order of the largest free block; an upper bound for
  * the order, kept low by searches that found less, raised by releases. A
  * search lowers it by compare-and-swap from what it read first, a release
@@ -195,6 +201,18 @@ void tn_fit_recheck(struct tn_pool *pool, uint64_t page, uint64_t n)
 	}
 }
 
+void tn_fit_group(struct tn_pool *pool, uint64_t page, uint64_t n,
+		  unsigned where)
+{
+	uint64_t last = (page + n - 1) >> TN_AREA_SHIFT;
+	uint8_t group = (uint8_t)(where >> 8);
+
+	for (uint64_t a = page >> TN_AREA_SHIFT; a <= last; a++)
+		if (!tn8_load_relaxed(&pool->fit[a]) &&
+		    tn8_load_relaxed(&pool->groups[a]) != group)
+			tn8_store_relaxed(&pool->groups[a], group);
+}
+
 void tn_fit_claimed(struct tn_pool *pool, uint64_t page, uint64_t n)
 {
 	uint64_t last = (page + n - 1) >> TN_AREA_SHIFT;
@@ -205,10 +223,13 @@ void tn_fit_claimed(struct tn_pool *pool, uint64_t page, uint64_t n)
 			tn8_store_relaxed(&pool->fit[a], 1);
 }
 
-/* What one search has found so far. */
+/* What one search is for, and has found so far. */
 struct find {
 	uint64_t n;
+	uint64_t area, end;   /* where it looks */
 	unsigned policy;
+	unsigned group;
+	bool any;             /* among others' things, too */
 	unsigned least_rank;  /* no start can be in a smaller block */
 	bool found;
 	unsigned rank;        /* of .page */
@@ -280,10 +301,13 @@ static bool find_small(struct tn_pool *pool, struct find *f, bool thorough)
 	uint8_t worst_fit = (uint8_t)(TN_AREA_ORDER - f->least_rank);
 	bool free_area_seen = false;
 
-	for (uint64_t a = 0; a < pool->geo.n_areas && !settled(f); a++) {
+	for (uint64_t a = f->area; a < f->end && !settled(f); a++) {
 		uint8_t hint = tn8_load_relaxed(&pool->fit[a]);
 
 		if (hint > worst_fit && !thorough)
+			continue;
+		if (hint && !f->any &&
+		    tn8_load_relaxed(&pool->groups[a]) != f->group)
 			continue;
 		/* a second free area has nothing that the first has not */
 		if (!hint && free_area_seen)
@@ -317,7 +341,7 @@ static bool head_free(struct tn_pool *pool, uint64_t area, unsigned n)
 {
 	struct area_view v;
 
-	if (area >= pool->geo.n_areas)
+	if (area >= pool->geo.n_data_areas)
 		return false;
 	view_area(pool, area, &v);
 	return rows_free(&v, 0, n / TN_ROW_PAGES) &&
@@ -332,8 +356,8 @@ static bool find_large(struct tn_pool *pool, struct find *f, bool thorough)
 	uint64_t whole = f->n >> TN_AREA_SHIFT, best = 0, len;
 	unsigned rest = f->n & (TN_AREA_PAGES - 1);
 
-	for (uint64_t from = 0, a; from < pool->geo.n_areas; from = a + 1) {
-		for (a = from; a < pool->geo.n_areas; a++) {
+	for (uint64_t from = f->area, a; from < f->end; from = a + 1) {
+		for (a = from; a < f->end; a++) {
 			if (!area_free(pool, a, thorough))
 				break;
 			if (f->policy == TN_FIRST_FIT && a - from == whole)
@@ -354,24 +378,37 @@ static bool find_large(struct tn_pool *pool, struct find *f, bool thorough)
 	return f->found;
 }
 
-bool tn_fit_find(struct tn_pool *pool, uint64_t n, unsigned policy,
+static bool find(struct tn_pool *pool, struct find *f, bool thorough)
+{
+	if (f->n > TN_AREA_PAGES)
+		return find_large(pool, f, thorough);
+	return find_small(pool, f, thorough);
+}
+
+bool tn_fit_find(struct tn_pool *pool, uint64_t n, unsigned where,
 		 bool thorough, uint64_t *ret_page)
 {
 	struct find f = {
 		.n = n,
-		.policy = policy,
+		.end = pool->geo.n_data_areas,
+		.policy = where & 0xff,
+		.group = where >> 8,
 		.least_rank = tn_log2_floor(n),
 	};
-	bool found;
 
 	tn_assert(n && n <= pool->geo.n_pages);
-	if (n > TN_AREA_PAGES)
-		found = find_large(pool, &f, thorough);
-	else
-		found = find_small(pool, &f, thorough);
-	if (found)
+	if (f.group == TN_GROUP_HANDLES) {
+		f.area = pool->geo.n_data_areas;
+		f.end = pool->geo.n_areas;
+		f.any = true;
+	}
+	if (!find(pool, &f, thorough) && !f.any) {
+		f.any = true;
+		find(pool, &f, thorough);
+	}
+	if (f.found)
 		*ret_page = f.page;
-	return found;
+	return f.found;
 }
 
 uint64_t tn_fit_largest(struct tn_pool *pool)
@@ -379,7 +416,7 @@ uint64_t tn_fit_largest(struct tn_pool *pool)
 	uint64_t stretch = 0, longest = 0;
 	int order = -1;
 
-	for (uint64_t a = 0; a < pool->geo.n_areas; a++) {
+	for (uint64_t a = 0; a < pool->geo.n_data_areas; a++) {
 		struct area_view v = { { 0 } };
 		int here = (int)TN_AREA_ORDER;
 

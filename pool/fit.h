@@ -3,21 +3,28 @@
 /* Placement: which hole in the page map a run of pages goes into. */
 #include "pool/pool.h"
 
+/* Where to look: a policy, and this, or nothing for TN_GROUP_FIXED. */
+#define TN_AMONG(group) ((unsigned)(group) << 8)
+
 /**
  * tn_fit_find() - look for a place
  * @n: pages, 1 to half the pool's
- * @policy: TN_FIRST_FIT, TN_BEST_FIT, TN_WORST_FIT
+ * @where: TN_FIRST_FIT, TN_BEST_FIT, TN_WORST_FIT; and TN_AMONG() what
  * @thorough: do not believe the fit hints; the last resort before ENOMEM
  *
  * Only looks: by the time the caller claims the pages, they may be taken.
  *
  * Return: true and the first page; false: no place.
  */
-bool tn_fit_find(struct tn_pool *pool, uint64_t n, unsigned policy,
+bool tn_fit_find(struct tn_pool *pool, uint64_t n, unsigned where,
 		 bool thorough, uint64_t *ret_page);
 
 /** tn_fit_raise() - pages around @page have become free: correct the hint */
 void tn_fit_raise(struct tn_pool *pool, uint64_t page);
+
+/** tn_fit_group() - pages are about to be claimed for what is of that group */
+void tn_fit_group(struct tn_pool *pool, uint64_t page, uint64_t n,
+		  unsigned where);
 
 /** tn_fit_claimed() - pages have just been claimed: correct the hint */
 void tn_fit_claimed(struct tn_pool *pool, uint64_t page, uint64_t n);

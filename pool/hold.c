@@ -84,7 +84,8 @@ static int find_slot(struct tn_pool *pool, uint64_t off, uint64_t word,
 	if (!s || back >> s->order || back > page)
 		return -EINVAL;
 	ret->page = page - back;
-	if (ret->page & ((1ULL << s->order) - 1))
+	if (ret->page & ((1ULL << s->order) - 1) ||
+	    !tn_class_fits(pool, ret->class, page))
 		return -EINVAL;
 	if (!tn_shape_slot(s, off - (ret->page << TN_PAGE_SHIFT), &slot))
 		return -EINVAL;
@@ -98,13 +99,13 @@ int tn_object_find(struct tn_pool *pool, uint64_t off, struct tn_object *ret)
 {
 	uint64_t page = off >> TN_PAGE_SHIFT, word;
 
-	if (off >= pool->geo.data_bytes)
+	if (!tn_geo_has(&pool->geo, page, 1))
 		return -EINVAL;
 	word = tn64_load_relaxed(&pool->pages[page].word);
 	if (TN_PAGE_KIND(word) == TN_PAGE_SLAB)
 		return find_slot(pool, off, word, ret);
 	if (TN_PAGE_KIND(word) != TN_PAGE_RUN || off % TN_PAGE_BYTES ||
-	    !TN_PAGE_PAGES(word) ||
+	    !TN_PAGE_PAGES(word) || page >= pool->geo.n_pages ||
 	    TN_PAGE_PAGES(word) > pool->geo.n_pages - page)
 		return -EINVAL;
 	ret->page = page;
@@ -292,7 +293,7 @@ int tn_hold_publish(struct tn_pool *pool, const struct tn_lane_ref *l,
 	if (r == 0) {
 		/* HB> word.link */
 		if (tn64_cas_release(word_at(pool, word), &empty,
-				     tn_ref_make(pool, off))) {
+				     tn_ref_to(pool, off))) {
 			TN_CRASH("publish.written");
 			note_linked(l, off);
 			change(obj.tag, LINK(l), TN_TAG_POOL);
@@ -306,11 +307,12 @@ int tn_hold_publish(struct tn_pool *pool, const struct tn_lane_ref *l,
 }
 
 /* The object's tag is LINK and ours. Return: did it come out of the word? */
-static bool unlink_word(const struct tn_lane_ref *l, tn_a64 *w, uint64_t ref)
+static bool unlink_word(const struct tn_lane_ref *l, tn_a64 *w, uint64_t ref,
+			uint64_t off)
 {
 	if (tn64_load_relaxed(w) != ref)
 		return false;
-	note_linked(l, tn_ref_off(ref));
+	note_linked(l, off);
 	TN_CRASH("claim.noted");
 	/* HB< word.link */
 	return tn64_cas_acquire(w, &ref, 0);
@@ -324,13 +326,15 @@ uint64_t tn_hold_claim(struct tn_pool *pool, const struct tn_lane_ref *l,
 	uint64_t ref = tn64_load_acquire(w);
 	struct tn_object obj;
 	bool out = false;
+	uint64_t off;
 
-	if (!tn_ref_ok(pool, ref) ||
-	    tn_object_find(pool, tn_ref_off(ref), &obj) < 0)
+	if (!tn_ref_place(pool, ref, &off) ||
+	    tn_object_find(pool, off, &obj) < 0)
 		return 0;
-	if (seize(pool, l, tn_ref_off(ref), word, &obj) < 0)
+	if (seize(pool, l, off, word, &obj) < 0)
 		return 0;
-	out = unlink_word(l, w, ref);
+	/* a handle that is in our hands keeps its ref: is it this one? */
+	out = tn_ref_place(pool, ref, &off) && unlink_word(l, w, ref, off);
 	TN_CRASH("claim.cleared");
 	keep(l, &obj, out ? HELD(l) : TN_TAG_POOL);
 	return out ? ref : 0;
@@ -374,7 +378,7 @@ static void resume_link(struct tn_pool *pool, const struct tn_lane_ref *l,
 	bool publish = TN_OP_KIND(op) == TN_OP_PUBLISH;
 
 	/* HB< word.link */
-	if (tn64_load_acquire(word_at(pool, word)) == tn_ref_make(pool, off))
+	if (tn64_load_acquire(word_at(pool, word)) == tn_ref_to(pool, off))
 		change(obj->tag, LINK(l), TN_TAG_POOL);
 	else if (publish != noted)
 		change(obj->tag, LINK(l), HELD(l));

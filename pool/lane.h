@@ -24,6 +24,13 @@ static inline struct tn_lane *tn_lane_rec(const struct tn_geo *geo,
 					  uint8_t *control, uint32_t index)
 { return (struct tn_lane *)(void *)(control + geo->lanes) + index; }
 
+static inline tn_a64 *tn_lane_pins(const struct tn_geo *geo, uint8_t *control,
+				   uint32_t index)
+{
+	return (tn_a64 *)(void *)(control + geo->pins) +
+	       (uint64_t)index * TN_LANE_PINS;
+}
+
 /* The counter that outlives the lane: see pool/step.h. */
 static inline tn_a64 *tn_lane_done(const struct tn_pool *pool, unsigned slot,
 				   unsigned lane)

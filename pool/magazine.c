@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "pool/cache.h"
+#include "pool/handle.h"
 #include "pool/run.h"
 
 #define FIRST_LIMIT 128U /* slots; picked, not tuned */
@@ -134,8 +135,27 @@ static int keep_slot(struct tn_rack *rack, unsigned class,
 	return r;
 }
 
+/* A handle: first what it has. */
+static int dispose_handle(struct tn_rack *rack, void *p)
+{
+	struct tn_object obj;
+	uint64_t off;
+	int r;
+
+	r = tn_handle_unbind(rack->pool, &rack->ref,
+			     tn_pool_off(rack->pool, p), &obj, &off);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	return tn_rack_dispose(rack, rack->pool->data + off, &obj);
+}
+
 int tn_rack_dispose(struct tn_rack *rack, void *p, const struct tn_object *obj)
 {
+	int r = !obj->pages && obj->class == TN_CLASS_HANDLE ?
+		dispose_handle(rack, p) : 0;
+
+	if (r < 0)
+		return r;
 	if (obj->pages)
 		return tn_run_drop(rack->pool, &rack->ref, TN_OP_RUN,
 				   obj->page, obj->pages);

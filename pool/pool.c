@@ -45,7 +45,7 @@ void tn_pool_format(void *meta, const struct tn_geo *geo, const char *name,
 		    uint64_t mark)
 {
 	uint8_t *base = meta;
-	uint64_t last = geo->n_areas - 1;
+	uint64_t last = geo->n_data_areas - 1;
 
 	close_last_area((struct tn_area *)(void *)(base + geo->areas) + last,
 			(tn_a8 *)(base + geo->fit) + last, geo->n_pages);
@@ -85,6 +85,11 @@ int tn_pool_attach(struct tn_pool *pool, void *meta, void *data,
 	pool->touched_areas = (void *)(base + geo->touched_areas);
 	pool->touched_pages = (void *)(base + geo->touched_pages);
 	pool->shares = (void *)(base + geo->shares);
+	pool->backs = (void *)(base + geo->backs);
+	pool->handles = (void *)(base + geo->handles);
+	pool->n_handles = (uint32_t)geo->n_handles;
+	pool->n_writable = role == TN_PRODUCER ? pool->n_handles : 0;
+	pool->groups = (void *)(base + geo->groups);
 	pool->mark = h.mark;
 	pool->kind = h.kind;
 	pool->policy = h.policy;

@@ -15,6 +15,9 @@ struct tn_pool {
 	struct tn_page *pages;
 	tn_a16 *tags;
 	struct tn_shape *shapes;   /* TN_N_CLASSES, private */
+	struct tn_handle *handles;
+	uint32_t n_handles;        /* as of .geo */
+	uint32_t n_writable;       /* ... or 0, if the role only reads */
 
 	uint8_t *meta;
 	struct tn_header *header;
@@ -23,11 +26,13 @@ struct tn_pool {
 	struct tn_client *clients;
 	tn_a64 *done;              /* [slot * TN_N_LANES + lane] */
 	tn_a8 *fit;
+	tn_a8 *groups;             /* enum tn_group of each area */
 	tn_a64 *hints;             /* [class * hint_words + area / 64] */
 	struct tn_area *areas;
 	tn_a64 *touched_areas;     /* see tn_touch() in pool/lane.h */
 	tn_a64 *touched_pages;
 	struct tn_share *shares;
+	tn_a32 *backs;             /* as tags */
 	struct tn_geo geo;
 
 	uint64_t mark;
@@ -68,7 +73,8 @@ int tn_pool_attach(struct tn_pool *pool, void *meta, void *data,
 static inline uint64_t tn_pool_off(const struct tn_pool *pool, const void *p)
 { return (uint64_t)((const uint8_t *)p - pool->data); }
 
-/* refs: mark << 48 | offset */
+/* Refs to places in data: mark << 48 | offset. Those to handles: see
+ * proto/layout.h. */
 static inline uint64_t tn_ref_make(const struct tn_pool *pool, uint64_t off)
 { return pool->mark << 48 | off; }
 static inline bool tn_ref_ok(const struct tn_pool *pool, uint64_t ref)
@@ -78,3 +84,39 @@ static inline bool tn_ref_ok(const struct tn_pool *pool, uint64_t ref)
 }
 static inline uint64_t tn_ref_off(uint64_t ref)
 { return ref & 0xffffffffffffULL; }
+
+static inline bool tn_ref_is_handle(uint64_t ref)
+{ return ref & TN_HANDLE_REF; }
+
+/* Is it a handle's that is not stale? */
+static inline bool tn_ref_handle_ok(const struct tn_pool *pool, uint64_t ref)
+{
+	uint64_t idx = TN_HANDLE_IDX(ref);
+
+	return idx < pool->geo.n_handles &&
+	       tn64_load_relaxed(&pool->handles[idx].ref) == ref &&
+	       TN_HANDLE_STATE(tn64_load_relaxed(
+		       &pool->handles[idx].place)) != TN_HANDLE_FREE;
+}
+
+/* Where a ref leads in page space. Return: false: nowhere (any more). */
+static inline bool tn_ref_place(const struct tn_pool *pool, uint64_t ref,
+				uint64_t *ret)
+{
+	if (tn_ref_is_handle(ref)) {
+		*ret = tn_geo_handle_off(&pool->geo, TN_HANDLE_IDX(ref));
+		return tn_ref_handle_ok(pool, ref);
+	}
+	*ret = tn_ref_off(ref);
+	return tn_ref_ok(pool, ref);
+}
+
+/* The ref to a place in page space. */
+static inline uint64_t tn_ref_to(const struct tn_pool *pool, uint64_t off)
+{
+	uint64_t handles = pool->geo.handle_page << TN_PAGE_SHIFT;
+
+	if (off < handles)
+		return tn_ref_make(pool, off);
+	return tn64_load_relaxed(&pool->handles[(off - handles) >> 4].ref);
+}

@@ -2,13 +2,16 @@
 /*
  * What a dead client leaves behind.
  *
+ *   0  moves    of a tarnd: what its mover had under way (pool/move.c)
  *   1  lanes    what each lane had under way is ended: runs and slabs half
  *               made or half given back become free (pool/run.c), objects
  *               between two holders get one (pool/hold.c)
- *   2  pages    where the client may have held something, every tag that
+ *   2  pins     what it had pinned to write may be torn, and is said to be
+ *   3  pages    first those of handles, whose objects are freed with them:
+ *               where the client may have held something, every tag that
  *               names it is settled, leases of its are ended, counts and
  *               hints put right (pool/slab.c), its runs given back
- *   3  numbers  its lanes' step numbers are put down (pool/step.h), so that
+ *   4  numbers  its lanes' step numbers are put down (pool/step.h), so that
  *               the slot's next client goes on from there
  *
  * Each step looks at what is there and makes it right, so that the whole may
@@ -19,7 +22,7 @@
  * rest, and 1 finds nothing to do.
  *
  * Who writes: tarnd alone, one recovery of a pool at a time; it acts in 1 as
- * the dead lane itself, in 2 as a lane of its own.
+ * the dead lane itself, in 3 as a lane of its own.
  *
  * What it believes: nothing. Every word is read once and checked against the
  * geometry; every loop ends by the geometry. What cannot be is -EUCLEAN, and
@@ -30,14 +33,17 @@
 #include <errno.h>
 
 #include "base/assert.h"
-#include "pool/hold.h"
+#include "pool/move.h"
 #include "pool/run.h"
 #include "pool/share.h"
 #include "pool/slab.h"
 
 #define KEPT(client) ((uint16_t)(TN_TAG_KEPT | (client)))
 
-enum { PHASE_LANES, PHASE_PAGES, PHASE_NUMBERS, PHASE_DONE };
+enum {
+	PHASE_MOVES, PHASE_LANES, PHASE_PINS, PHASE_HANDLES, PHASE_PAGES,
+	PHASE_NUMBERS, PHASE_DONE
+};
 
 void tn_recover_begin(struct tn_recover *r, struct tn_pool *pool,
 		      void *control, uint32_t client, struct tn_lane_ref self)
@@ -176,7 +182,7 @@ static int recover_area(struct tn_recover *r, uint64_t area, unsigned budget)
 		if (r->used >= budget)
 			return 1;
 		r->page = (r->page & ~63ULL) + (unsigned)__builtin_ctzll(bits);
-		if (r->page >= r->pool->geo.n_pages)
+		if (!tn_geo_has(&r->pool->geo, r->page, 1))
 			return unclean(r, "touched page", r->page);
 		r->used += 8;
 		e = recover_page(r, r->page);
@@ -190,14 +196,14 @@ static int recover_area(struct tn_recover *r, uint64_t area, unsigned budget)
 	return 0;
 }
 
-/* Areas from r->at on. Return: 1 the budget is used up; 0 done; -EUCLEAN */
-static int recover_pages(struct tn_recover *r, unsigned budget)
+/* Areas from r->at to @end. Return: 1 the budget is used up; 0; -EUCLEAN */
+static int recover_pages(struct tn_recover *r, uint64_t end, unsigned budget)
 {
 	tn_a64 *words = tn_touched_areas(r->pool, TN_CLIENT_SLOT(r->client));
 	uint64_t bits;
 	int e;
 
-	while (r->at < r->pool->geo.n_areas) {
+	while (r->at < end) {
 		bits = tn64_load_relaxed(&words[r->at / 64]);
 		bits &= ~0ULL << r->at % 64;
 		if (!bits) {
@@ -209,6 +215,8 @@ static int recover_pages(struct tn_recover *r, unsigned budget)
 		r->at = (r->at & ~63ULL) + (unsigned)__builtin_ctzll(bits);
 		if (r->at >= r->pool->geo.n_areas)
 			return unclean(r, "touched area", r->at);
+		if (r->at >= end)
+			break;
 		e = recover_area(r, r->at, budget);
 		if (e)
 			return e;
@@ -247,13 +255,74 @@ static int recover_lanes(struct tn_recover *r, unsigned budget)
 			return unclean(r, "record of lane", r->at);
 	}
 	r->at = 0;
+	r->phase = PHASE_PINS;
+	return 1;
+}
+
+/* A pin is forgotten when what it says is written down. */
+static void recover_pin(struct tn_recover *r, tn_a64 *pin, uint64_t ref)
+{
+	if (ref & TN_PIN_WRITE)
+		tn_handle_torn(r->pool, ref);
+	tn_fence_compiler();
+	tn64_store_relaxed(pin, 0);
+}
+
+static void recover_long_pins(struct tn_recover *r)
+{
+	tn_a64 *any = &((struct tn_control *)(void *)r->control)->long_pins;
+	struct tn_long_pin *l = (void *)(r->control + r->pool->geo.long_pins);
+
+	if (!tn64_load_relaxed(any))
+		return;
+	for (unsigned i = 0; i < TN_N_LONG_PINS; i++, l++)
+		if (tn64_load_relaxed(&l->count))
+			recover_pin(r, &l->count, tn64_load_relaxed(&l->ref));
+	tn64_store_relaxed(any, 0);
+	r->used += TN_N_LONG_PINS / 8;
+}
+
+/* Lanes from r->at on. Always 1: there is more, if only the next phase. */
+static int recover_pins(struct tn_recover *r, unsigned budget)
+{
+	uint64_t n = tn_lanes_used(r->control), ref;
+
+	for (; r->at < n && r->used < budget; r->at++) {
+		struct tn_lane_ref l = dead_lane(r, r->at);
+		tn_a64 *pins = tn_lane_pins(&r->pool->geo, r->control,
+					    l.index);
+
+		for (unsigned i = 0; i < TN_LANE_PINS; i++) {
+			ref = tn64_load_relaxed(&pins[i]);
+			if (ref)
+				recover_pin(r, &pins[i], ref);
+		}
+		tn64_store_relaxed(&l.rec->section, 0);
+		r->used += TN_LANE_PINS / 8;
+	}
+	if (r->at < n)
+		return 1;
+	recover_long_pins(r);
+	r->at = r->pool->geo.n_data_areas;
+	r->phase = PHASE_HANDLES;
+	return 1;
+}
+
+static int recover_handles_phase(struct tn_recover *r, unsigned budget)
+{
+	int e = recover_pages(r, r->pool->geo.n_areas, budget);
+
+	if (e)
+		return e;
+	r->at = 0;
+	r->page = 0;
 	r->phase = PHASE_PAGES;
 	return 1;
 }
 
 static int recover_pages_phase(struct tn_recover *r, unsigned budget)
 {
-	int e = recover_pages(r, budget);
+	int e = recover_pages(r, r->pool->geo.n_data_areas, budget);
 
 	if (e)
 		return e;
@@ -261,9 +330,22 @@ static int recover_pages_phase(struct tn_recover *r, unsigned budget)
 	r->page = 0;
 	if (r->later) {
 		r->later = false;
+		r->at = r->pool->geo.n_data_areas;
+		r->phase = PHASE_HANDLES;
 		return TN_RECOVER_LATER;
 	}
 	r->phase = PHASE_NUMBERS;
+	return 1;
+}
+
+/* Of tarnd alone: a client moves nothing. */
+static int recover_moves(struct tn_recover *r)
+{
+	const struct tn_lane_ref l = dead_lane(r, 0);
+
+	if (r->client == TN_DAEMON_SLOT && tn_move_replay(r->pool, &l) < 0)
+		return unclean(r, "journal of tarnd", 0);
+	r->phase = PHASE_LANES;
 	return 1;
 }
 
@@ -271,8 +353,14 @@ int tn_recover_step(struct tn_recover *r, unsigned budget)
 {
 	r->used = 0;
 	switch (r->phase) {
+	case PHASE_MOVES:
+		return recover_moves(r);
 	case PHASE_LANES:
 		return recover_lanes(r, budget);
+	case PHASE_PINS:
+		return recover_pins(r, budget);
+	case PHASE_HANDLES:
+		return recover_handles_phase(r, budget);
 	case PHASE_PAGES:
 		return recover_pages_phase(r, budget);
 	case PHASE_NUMBERS:

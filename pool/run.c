@@ -124,7 +124,7 @@ bool tn_run_take_at(struct tn_pool *pool, const struct tn_lane_ref *l,
 }
 
 int tn_run_take(struct tn_pool *pool, const struct tn_lane_ref *l,
-		unsigned kind, uint64_t n, unsigned policy, uint64_t *ret_page)
+		unsigned kind, uint64_t n, unsigned where, uint64_t *ret_page)
 {
 	uint64_t page;
 
@@ -132,11 +132,12 @@ int tn_run_take(struct tn_pool *pool, const struct tn_lane_ref *l,
 		return -ENOMEM;
 	/* A turn fails because another lane has claimed what was found; it has
 	 * got pages, or is on its way, and the hints then say so. */
-	while (tn_fit_find(pool, n, policy, false, &page) ||
-	       tn_fit_find(pool, n, policy, true, &page)) {
+	while (tn_fit_find(pool, n, where, false, &page) ||
+	       tn_fit_find(pool, n, where, true, &page)) {
 		/* the last area's missing pages are claimed for ever */
-		if (page + n > pool->geo.n_pages)
+		if (!tn_geo_has(&pool->geo, page, n))
 			return -EUCLEAN;
+		tn_fit_group(pool, page, n, where);
 		if (!tn_run_take_at(pool, l, kind, page, n))
 			continue;
 		*ret_page = page;
@@ -168,7 +169,8 @@ int tn_run_resume(struct tn_pool *pool, const struct tn_lane_ref *l)
 	bool down = TN_PROGRESS_DOWN(progress), done;
 	int r;
 
-	if (!n || n > pool->geo.n_pages / 2 || page > pool->geo.n_pages - n ||
+	if (!n || n > pool->geo.n_pages / 2 ||
+	    !tn_geo_has(&pool->geo, page, n) ||
 	    at > n_rows(page, n) || (down && at == n_rows(page, n)) ||
 	    (TN_OP_KIND(op) == TN_OP_SLAB && n > 1U << TN_SLAB_ORDER_MAX))
 		return -EUCLEAN;
@@ -186,12 +188,12 @@ int tn_run_resume(struct tn_pool *pool, const struct tn_lane_ref *l)
 }
 
 int tn_run_alloc(struct tn_pool *pool, const struct tn_lane_ref *l, uint64_t n,
-		 unsigned policy, uint64_t *ret_page)
+		 unsigned where, uint64_t *ret_page)
 {
 	uint64_t page;
 	int r;
 
-	r = tn_run_take(pool, l, TN_OP_RUN, n, policy, &page);
+	r = tn_run_take(pool, l, TN_OP_RUN, n, where, &page);
 	if (r < 0)
 		return r;
 	tn_touch(pool, l->client, page);

@@ -7,7 +7,8 @@
  * tn_run_take() - claim a run, and keep it in the lane's hands
  * @kind: TN_OP_RUN or TN_OP_SLAB: what is to become of it
  * @n: pages, 1 to half the pool's
- * @policy: TN_FIRST_FIT, ...
+ * @where: TN_FIRST_FIT, ...; and TN_AMONG() what it is to lie, if not among
+ *         what cannot be moved
  *
  * On success the pages are claimed and the lane's op names them: the caller
  * makes of them what they shall be, and ends with tn_lane_commit(). Whoever
@@ -16,7 +17,7 @@
  * Return: 0 and the first page; -ENOMEM; -EUCLEAN.
  */
 int tn_run_take(struct tn_pool *pool, const struct tn_lane_ref *l,
-		unsigned kind, uint64_t n, unsigned policy, uint64_t *ret_page);
+		unsigned kind, uint64_t n, unsigned where, uint64_t *ret_page);
 
 /** tn_run_take_at() - the same for pages that were seen to be free; they may
  *  be taken by now: then false */
@@ -49,4 +50,4 @@ int tn_run_resume(struct tn_pool *pool, const struct tn_lane_ref *l);
  * Return: 0 and its first page; -ENOMEM; -EUCLEAN.
  */
 int tn_run_alloc(struct tn_pool *pool, const struct tn_lane_ref *l, uint64_t n,
-		 unsigned policy, uint64_t *ret_page);
+		 unsigned where, uint64_t *ret_page);

@@ -54,4 +54,7 @@ void tn_shapes_init(struct tn_shape *shapes)
 
 		tn_shape_init(&shapes[c], base + base / 8 * (c % 8 + 1));
 	}
+	for (uint32_t c = 0; c < TN_CLASS_CACHE; c++)
+		tn_shape_init(&shapes[TN_CLASS_MOVABLE + c], shapes[c].bytes);
+	tn_shape_init(&shapes[TN_CLASS_HANDLE], sizeof(struct tn_handle));
 }

@@ -3,7 +3,8 @@
 /*
  * How a slab of each class is cut. Classes 0 to 71 serve sizes: multiples of
  * 16 up to 128 bytes, then eight to each doubling, about 12.5 % apart, up to
- * 32 KiB. From TN_CLASS_CACHE on they are the pool's named caches.
+ * 32 KiB. From TN_CLASS_CACHE on they are the pool's named caches; then come
+ * the sizes again, for objects with handles, and the handles.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,7 +40,7 @@ static inline unsigned tn_shape_align(const struct tn_shape *s)
  * tail is below 12.5 %. */
 void tn_shape_init(struct tn_shape *shape, uint32_t bytes);
 
-/* The 72 size classes, in place. */
+/* All but the caches, in place. */
 void tn_shapes_init(struct tn_shape *shapes);
 
 /* The size class of @bytes, which must be 1 ... TN_CLASS_BYTES_MAX. */

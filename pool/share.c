@@ -294,7 +294,8 @@ int tn_share_resume(struct tn_pool *pool, const struct tn_lane_ref *l)
 	uint64_t slot = tn64_load_relaxed(&l->rec->word);
 
 	if (record >= pool->geo.n_shares || slot >= TN_N_CLIENTS ||
-	    off >= pool->geo.data_bytes || phase > PHASE_DOWN)
+	    !tn_geo_has(&pool->geo, off >> TN_PAGE_SHIFT, 1) ||
+	    phase > PHASE_DOWN)
 		return -EUCLEAN;
 	if (phase != PHASE_NONE)
 		resume(pool, l, record, off, (unsigned)slot);

@@ -67,6 +67,9 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "pool/cache.h"
+#include "pool/fit.h"
+#include "pool/handle.h"
 #include "pool/lease.h"
 #include "pool/run.h"
 #include "pool/slabhint.h"
@@ -102,11 +105,12 @@ static unsigned in_line(const struct tn_shape *s, unsigned at)
 
 /* The lease */
 
-bool tn_slab_fits(const struct tn_pool *pool, uint64_t page,
-		  const struct tn_shape *s)
+bool tn_slab_fits(const struct tn_pool *pool, uint64_t page, unsigned class,
+		 const struct tn_shape *s)
 {
 	return page % (1ULL << s->order) == 0 &&
-	       page + (1ULL << s->order) <= pool->geo.n_pages;
+	       tn_geo_has(&pool->geo, page, 1ULL << s->order) &&
+	       tn_class_fits(pool, class, page);
 }
 
 static bool lease(struct tn_pool *pool, const struct tn_lane_ref *l,
@@ -117,7 +121,7 @@ static bool lease(struct tn_pool *pool, const struct tn_lane_ref *l,
 	uint64_t w = tn64_load_relaxed(word), leased;
 
 	if (TN_SLAB_STATE(w) != TN_SLAB_OPEN || TN_SLAB_CLASS(w) != class ||
-	    !TN_SLAB_FREE(w) || !tn_slab_fits(pool, page, s))
+	    !TN_SLAB_FREE(w) || !tn_slab_fits(pool, page, class, s))
 		return false;
 	tn_touch(pool, l->client, page);
 	leased = TN_SLAB_WORD(TN_SLAB_LEASED, class, l->client, l->index,
@@ -179,15 +183,19 @@ static unsigned count_free(struct tn_pool *pool, uint64_t page,
 }
 
 int tn_lease_end_slab(struct tn_pool *pool, const struct tn_lane_ref *l,
-		      uint64_t page, uint64_t n)
+		      uint64_t page, unsigned class,
+		      const struct tn_shape *s)
 {
+	uint64_t n = 1ULL << s->order;
+
 	tn_hint_clear(pool, page);
+	if (class == TN_CLASS_HANDLE)
+		tn_handle_end_slab(pool, page, n);
 	return tn_run_drop(pool, l, TN_OP_SLAB, page, n);
 }
 
 int tn_slab_end_if_empty(struct tn_pool *pool, const struct tn_lane_ref *l,
-			 uint64_t page, unsigned class,
-			 const struct tn_shape *s)
+			uint64_t page, unsigned class, const struct tn_shape *s)
 {
 	unsigned count, f, too_many;
 	uint64_t w;
@@ -196,8 +204,7 @@ int tn_slab_end_if_empty(struct tn_pool *pool, const struct tn_lane_ref *l,
 		count = TN_SLAB_FREE(w);
 		f = count < s->slots ? count : count_free(pool, page, s);
 		if (f == s->slots)
-			return tn_lease_end_slab(pool, l, page,
-						 1ULL << s->order);
+			return tn_lease_end_slab(pool, l, page, class, s);
 		/* a recovery had counted too many (I1) */
 		too_many = count > f ? count - f : 0;
 		/* once more if the last slot came back during the lease */
@@ -302,29 +309,43 @@ static unsigned claim_leased(struct tn_pool *pool, const struct tn_lane_ref *l,
 	return got;
 }
 
+static unsigned among(unsigned class)
+{
+	return TN_AMONG(class < TN_CLASS_MOVABLE ? TN_GROUP_FIXED :
+			class < TN_CLASS_HANDLE ? TN_GROUP_MOVABLE :
+			TN_GROUP_HANDLES);
+}
+
+/* The pages that have just been claimed become a slab, leased. Return: its
+ * word. */
+static uint64_t dress(struct tn_pool *pool, const struct tn_lane_ref *l,
+		      unsigned class, const struct tn_shape *s, uint64_t page)
+{
+	uint64_t w = TN_SLAB_WORD(TN_SLAB_LEASED, class, l->client, l->index,
+				  s->slots);
+
+	tn_touch(pool, l->client, page);
+	for (uint64_t i = 0; i < 1ULL << s->order; i++)
+		tn64_store_relaxed(&pool->pages[page + i].word,
+				   TN_PAGE_SLAB_WORD(class, i));
+	/* HB> slab.word */
+	tn64_store_release(&pool->pages[page].slab, w);
+	TN_CRASH("slab.made");
+	tn_lane_commit(l);
+	return w;
+}
+
 /* A new slab, leased. */
 static int make_slab(struct tn_pool *pool, const struct tn_lane_ref *l,
 		     unsigned class, const struct tn_shape *s,
 		     uint64_t *ret_page, uint64_t *ret_word)
 {
-	uint64_t n = 1ULL << s->order, page, w;
-	int r;
+	int r = tn_run_take(pool, l, TN_OP_SLAB, 1ULL << s->order,
+			    pool->policy | among(class), ret_page);
 
-	r = tn_run_take(pool, l, TN_OP_SLAB, n, pool->policy, &page);
-	if (r < 0)
-		return r;
-	tn_touch(pool, l->client, page);
-	for (uint64_t i = 0; i < n; i++)
-		tn64_store_relaxed(&pool->pages[page + i].word,
-				   TN_PAGE_SLAB_WORD(class, i));
-	w = TN_SLAB_WORD(TN_SLAB_LEASED, class, l->client, l->index, s->slots);
-	/* HB> slab.word */
-	tn64_store_release(&pool->pages[page].slab, w);
-	TN_CRASH("slab.made");
-	tn_lane_commit(l);
-	*ret_page = page;
-	*ret_word = w;
-	return 0;
+	if (r == 0)
+		*ret_word = dress(pool, l, class, s, *ret_page);
+	return r;
 }
 
 /* Leases a slab that the hints name; @thorough: any that there is. */
@@ -377,6 +398,51 @@ unsigned tn_slab_claim(struct tn_pool *pool, const struct tn_lane_ref *l,
 	if (was.page_plus_1 && was.page_plus_1 != cursor->page_plus_1)
 		tn_slab_retire(pool, l, class, &was);
 	return got;
+}
+
+/* A new slab as low as can be, leased, if that is below @end. */
+static bool make_below(struct tn_pool *pool, const struct tn_lane_ref *l,
+		       unsigned class, const struct tn_shape *s, uint64_t end,
+		       uint64_t *ret_page, uint64_t *ret_word)
+{
+	const unsigned where = TN_FIRST_FIT | among(class);
+	uint64_t n = 1ULL << s->order;
+
+	while (tn_fit_find(pool, n, where, false, ret_page) &&
+	       *ret_page + n <= end) {
+		tn_fit_group(pool, *ret_page, n, where);
+		if (!tn_run_take_at(pool, l, TN_OP_SLAB, *ret_page, n))
+			continue;
+		*ret_word = dress(pool, l, class, s, *ret_page);
+		return true;
+	}
+	return false;
+}
+
+unsigned tn_slab_claim_below(struct tn_pool *pool, const struct tn_lane_ref *l,
+			     unsigned class, uint64_t end, struct tn_slot *out,
+			     unsigned want)
+{
+	const struct tn_shape *s = tn_cache_shape(pool, class);
+	struct tn_slab_cursor cursor = { 0 };
+	struct tn_hint_walk walk;
+	uint64_t page, w;
+	unsigned got;
+
+	tn_hint_walk_begin(&walk, class, false);
+	while (tn_hint_walk_next(pool, &walk, &page) && page < end) {
+		if (!lease(pool, l, page, class, s, &w))
+			continue;
+		got = claim_leased(pool, l, page, class, s, w, &cursor, out,
+				   want);
+		if (got)
+			return got;
+	}
+	/* in a lower area, that is: within one it is no gain */
+	end &= ~(uint64_t)(TN_AREA_PAGES - 1);
+	if (!make_below(pool, l, class, s, end, &page, &w))
+		return 0;
+	return claim_leased(pool, l, page, class, s, w, &cursor, out, want);
 }
 
 /* Returning */

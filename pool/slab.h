@@ -28,6 +28,13 @@ unsigned tn_slab_claim(struct tn_pool *pool, const struct tn_lane_ref *l,
 		       unsigned class, struct tn_slab_cursor *cursor,
 		       struct tn_slot *out, unsigned want);
 
+/** tn_slab_claim_below() - the same, from slabs below page @end alone, the
+ *  lowest first; a new one only in a lower area. Return: how many; 0: there is
+ *  no place */
+unsigned tn_slab_claim_below(struct tn_pool *pool, const struct tn_lane_ref *l,
+			     unsigned class, uint64_t end, struct tn_slot *out,
+			     unsigned want);
+
 /**
  * tn_slab_return() - give slots back to their slabs
  * @slots: of @class, tags TN_TAG_KEPT by this client; grouped by slab is
@@ -54,3 +61,16 @@ int tn_slab_retire(struct tn_pool *pool, const struct tn_lane_ref *l,
  */
 int tn_slab_sweep(struct tn_pool *pool, const struct tn_lane_ref *l,
 		  uint64_t page, uint32_t dead, uint64_t *ret_freed);
+
+/**
+ * tn_slab_drain() - lease a slab, full or not, to take objects out of it
+ *
+ * Return: false: it is no slab of the class any more, or leased.
+ */
+bool tn_slab_drain(struct tn_pool *pool, const struct tn_lane_ref *l,
+		   uint64_t page, unsigned class);
+
+/** tn_slab_drained() - end that; @freed tags have been set to 0, and are not
+ *  counted yet. An empty slab goes back. Return: 0 or -EUCLEAN. */
+int tn_slab_drained(struct tn_pool *pool, const struct tn_lane_ref *l,
+		    uint64_t page, unsigned class, unsigned freed);

@@ -8,9 +8,10 @@
  * but for the header is a valid, empty pool. Each client has a third file,
  * `control`, that only it and tarnd map.
  *
- *   meta:     header | roots | caches | clients | done | fit | hints |
- *             areas | pages | tags | areas touched | pages touched | shares
- *   control:  header | lanes
+ *   meta:     header | roots | caches | clients | done | fit | groups |
+ *             hints | areas | pages | tags | areas touched | pages touched |
+ *             shares | backs | handles
+ *   control:  header | lanes | pins | long pins | journal
  *
  * Where each section begins follows from the pool's size alone
  * (pool/geometry.h); the header repeats nothing of it.
@@ -21,6 +22,12 @@
  *   run    pages claimed together
  *   slab   a run cut into slots, for objects of one size class or cache
  *   tag    16 bits that say who holds a slot or a run
+ *   handle a name for an object that may be moved
+ *
+ * Page numbers go on behind data: from the next whole area on they name pages
+ * of the handles section of meta, so that a handle is a slot of a slab like
+ * any other, with a tag, a holder and a place in every table here. Runs and
+ * other slabs never lie there.
  *
  * The truth is in rows, page words, slab words and tags. Everything called a
  * hint here may be wrong at any time and costs only time when it is.
@@ -30,7 +37,7 @@
 
 #define TN_MAGIC 0x6c6f6f706e726174ULL          /* "tarnpool" */
 #define TN_CONTROL_MAGIC 0x6c7274636e726174ULL  /* "tarnctrl" */
-#define TN_LAYOUT_MAJOR 1 /* differs: refuse */
+#define TN_LAYOUT_MAJOR 2 /* differs: refuse */
 #define TN_LAYOUT_MINOR 0 /* newer: fine */
 
 #define TN_PAGE_SHIFT 12
@@ -186,15 +193,19 @@ TN_SIZE(tn_client, 64);
  *   0  128 row[8]       claimants
  * 128   64 partial[8]   hint: bit p is set if a slab with a free slot, in no
  *                       lane's lease, starts at page p
- * 192   64 reserved     zero
+ * 192    8 born         of handles: whoever ends a slab there; only grows: no
+ *                       handle of an earlier slab has a higher generation
+ * 200   56 reserved     zero
  */
 struct tn_area {
 	tn_a128 row[TN_AREA_ROWS];
 	tn_a64 partial[TN_AREA_ROWS];
-	uint8_t reserved[64];
+	tn_a64 born;
+	uint8_t reserved[56];
 };
 TN_FIELD(tn_area, 0, 128, row);
 TN_FIELD(tn_area, 128, 64, partial);
+TN_FIELD(tn_area, 192, 8, born);
 TN_SIZE(tn_area, 256);
 
 /*
@@ -247,7 +258,9 @@ TN_SIZE(tn_page, 16);
 	 (uint64_t)(free) << 48)
 
 #define TN_CLASS_CACHE 72U /* the first class that is a named cache */
-#define TN_N_CLASSES (TN_CLASS_CACHE + TN_N_CACHES)
+#define TN_CLASS_MOVABLE (TN_CLASS_CACHE + TN_N_CACHES) /* the sizes again */
+#define TN_CLASS_HANDLE (TN_CLASS_MOVABLE + TN_CLASS_CACHE)
+#define TN_N_CLASSES (TN_CLASS_HANDLE + 1)
 
 /*
  * A tag: 3 bits of form, 13 of client id.
@@ -259,6 +272,7 @@ TN_SIZE(tn_page, 16);
  *   TN_TAG_LINK  | c  client c is linking it into a word, or out of one
  *   TN_TAG_POOL       the pool holds it
  *   TN_TAG_SHARED     the clients in its share record hold it
+ *   TN_TAG_HANDLE     the handle that its back link names
  *
  * The tags of an area are 32 bands of 8 KiB. In each band every four pages
  * have 32 tags, a cache line. A slab has those of its first four pages: slots
@@ -276,6 +290,7 @@ TN_SIZE(tn_page, 16);
 #define TN_TAG_LINK 0x6000U
 #define TN_TAG_POOL 0xe001U
 #define TN_TAG_SHARED 0xe002U
+#define TN_TAG_HANDLE 0xe003U
 
 #define TN_BAND_TAGS_SHIFT 3                 /* tags of a page in a band */
 #define TN_BAND_SLOTS_SHIFT 5                /* tags of a slab in a band */
@@ -307,6 +322,51 @@ TN_SIZE(tn_share, 320);
 #define TN_SHARE_OFF(value) (((value) & ~TN_SHARE_USED) >> 12 << 4)
 #define TN_SHARE_HOLDERS(value) ((unsigned)((value) & 0xfff))
 
+/*
+ * A handle. Its holder is who its tag says, as of any slot. Free or not, it
+ * keeps its last ref; a slab that ends leaves the highest number in .born.
+ *
+ *   0    8 place        its holder, a client that undoes a move, the mover:
+ *                       state : 2 | torn : 1 | 17 unused | moves : 8 |
+ *                       place in data / 16 : 36
+ *   8    8 ref          its holder, before it is LIVE; 0: never was
+ *
+ * A ref to a handle is index : 30 | number : 17 | 1 | number : 16, from the
+ * lowest bit. Bit 47 is 0 in every ref to a place. The number is counted up
+ * whenever the handle becomes LIVE; it is kept with the pool's mark added to
+ * its upper 16 bits, so that a ref of another pool hardly fits.
+ */
+struct tn_handle {
+	tn_a64 place;
+	tn_a64 ref;
+};
+TN_FIELD(tn_handle, 0, 8, place);
+TN_FIELD(tn_handle, 8, 8, ref);
+TN_SIZE(tn_handle, 16);
+
+#define TN_HANDLE_FREE 0ULL
+#define TN_HANDLE_LIVE 1ULL
+#define TN_HANDLE_MOVING 2ULL /* being copied; a client may say LIVE again */
+#define TN_HANDLE_STATE(place) ((place) >> 62)
+#define TN_HANDLE_TORN (1ULL << 61) /* who died may have been writing it */
+#define TN_HANDLE_MOVES_ONE (1ULL << 36)
+#define TN_HANDLE_MOVES_MASK (255ULL << 36)
+#define TN_HANDLE_OFF(place) (((place) & ((1ULL << 36) - 1)) << 4)
+#define TN_HANDLE_PLACE(state, off) ((state) << 62 | (uint64_t)(off) >> 4)
+
+#define TN_HANDLE_IDX_BITS 30
+#define TN_HANDLE_IDX(ref) ((ref) & ((1ULL << TN_HANDLE_IDX_BITS) - 1))
+#define TN_HANDLE_REF (1ULL << 47)
+#define TN_HANDLE_NUMBER_MAX ((1ULL << 33) - 1)
+
+/* The back link of a slot or run whose tag is TN_TAG_HANDLE, 4 bytes where the
+ * tag has 2: the handle's index. Else it says nothing. */
+
+/* A group, a byte an area: a hint, what else was last placed there. Runs and
+ * slabs that can be moved and those that cannot keep to areas of their own as
+ * long as there is room. */
+enum tn_group { TN_GROUP_FIXED, TN_GROUP_MOVABLE, TN_GROUP_HANDLES };
+
 /* A fit hint, a byte an area. 0: nothing there is claimed, but for claims under
  * way (pool/fit.c). Else a guess: no free block there is of more than order
  * 9 - fit; TN_FIT_FULL: none at all. */
@@ -323,6 +383,7 @@ TN_SIZE(tn_share, 320);
  *  24    8 mark         tarnd, once: of the pool
  *  32    8 lanes        the client: no lane of this number or above was ever
  *                       in use; only grows
+ *  40    8 long_pins    the client: 0, or some of its long pins may be set
  */
 struct tn_control {
 	uint64_t magic;
@@ -332,13 +393,15 @@ struct tn_control {
 	uint64_t data_bytes;
 	uint64_t mark;
 	tn_a64 lanes;
-	uint8_t reserved[24];
+	tn_a64 long_pins;
+	uint8_t reserved[16];
 };
 TN_FIELD(tn_control, 0, 8, magic);
 TN_FIELD(tn_control, 12, 4, client);
 TN_FIELD(tn_control, 16, 8, data_bytes);
 TN_FIELD(tn_control, 24, 8, mark);
 TN_FIELD(tn_control, 32, 8, lanes);
+TN_FIELD(tn_control, 40, 8, long_pins);
 TN_SIZE(tn_control, 64);
 
 /*
@@ -357,6 +420,8 @@ TN_SIZE(tn_control, 64);
  *  32    8 word         of a publish or claim: the word's place in data;
  *                       of a give: the receiver's id; of a share, hold or
  *                       release: the holder's slot
+ *  40    8 section      odd while the thread is in a section; read by the
+ *                       mover at any time
  */
 struct tn_lane {
 	tn_a64 state;
@@ -364,13 +429,15 @@ struct tn_lane {
 	tn_a64 progress;
 	tn_a64 ref;
 	tn_a64 word;
-	uint8_t reserved[24];
+	tn_a64 section;
+	uint8_t reserved[16];
 };
 TN_FIELD(tn_lane, 0, 8, state);
 TN_FIELD(tn_lane, 8, 8, op);
 TN_FIELD(tn_lane, 16, 8, progress);
 TN_FIELD(tn_lane, 24, 8, ref);
 TN_FIELD(tn_lane, 32, 8, word);
+TN_FIELD(tn_lane, 40, 8, section);
 TN_SIZE(tn_lane, 64);
 
 #define TN_LANE_BUSY (1ULL << 63)
@@ -398,3 +465,48 @@ TN_SIZE(tn_lane, 64);
 #define TN_PROGRESS_DOWN(p) ((p) >> 63)
 #define TN_PROGRESS_ROW(p) ((p) >> TN_STEP_BITS & 0x3fffff)
 #define TN_PROGRESS_STEP(p) ((p) & TN_STEP_MASK)
+
+/*
+ * Pins: for each lane TN_LANE_PINS words, each 0 or a ref to a handle that the
+ * thread is using: with bit 47 to write, without to read. Written by the
+ * thread alone, read by the mover at any time.
+ */
+#define TN_LANE_PINS 64U
+#define TN_PIN_WRITE TN_HANDLE_REF
+
+/*
+ * A long pin, of the whole client. While .count is 0 there is none; and then
+ * .ref may be another.
+ *
+ *   0    8 ref          any thread of the client, one at a time
+ *   8    8 count        the same
+ */
+struct tn_long_pin {
+	tn_a64 ref;
+	tn_a64 count;
+};
+TN_FIELD(tn_long_pin, 0, 8, ref);
+TN_FIELD(tn_long_pin, 8, 8, count);
+TN_SIZE(tn_long_pin, 16);
+
+#define TN_N_LONG_PINS 4096U
+
+/*
+ * The journal of the mover, in tarnd's own control file: what is being moved.
+ *
+ *   0    8 handle       the mover, stored last: 0, or 1 + index
+ *   8    8 from         place in data
+ *  16    8 to           place in data
+ */
+struct tn_move {
+	tn_a64 handle;
+	tn_a64 from;
+	tn_a64 to;
+	uint8_t reserved[8];
+};
+TN_FIELD(tn_move, 0, 8, handle);
+TN_FIELD(tn_move, 8, 8, from);
+TN_FIELD(tn_move, 16, 8, to);
+TN_SIZE(tn_move, 32);
+
+#define TN_N_MOVES 1024U

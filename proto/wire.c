@@ -46,6 +46,8 @@ static const struct {
 	[TN_MSG_CONTROLS] = { sizeof(struct tn_controls),
 			      sizeof(struct tn_controls_reply), 1 },
 	[TN_MSG_REVOKE] = { sizeof(struct tn_by_name), 0, 0 },
+	[TN_MSG_COMPACT] = { sizeof(struct tn_compact_request),
+			     sizeof(struct tn_compaction), 0 },
 };
 
 static int name_char_ok(char c)
@@ -125,6 +127,15 @@ static int controls_ok(const uint8_t *body)
 	return !controls.reserved && tn_name_ok(controls.name);
 }
 
+static int compact_ok(const uint8_t *body)
+{
+	struct tn_compact_request compact;
+
+	memcpy(&compact, body, sizeof(compact));
+	return !compact.reserved && compact.percent <= 100 &&
+	       tn_name_ok(compact.name);
+}
+
 static int body_ok(uint16_t op, const uint8_t *body)
 {
 	switch (op) {
@@ -144,6 +155,8 @@ static int body_ok(uint16_t op, const uint8_t *body)
 		return leave_ok(body);
 	case TN_MSG_CONTROLS:
 		return controls_ok(body);
+	case TN_MSG_COMPACT:
+		return compact_ok(body);
 	default:
 		return 1;
 	}

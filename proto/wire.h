@@ -37,6 +37,7 @@ enum tn_op {
 	TN_MSG_LEAVE = 8,
 	TN_MSG_CONTROLS = 9,  /* reply carries a control file, read-only */
 	TN_MSG_REVOKE = 10,   /* DESTROY, and take it from who has it */
+	TN_MSG_COMPACT = 11,
 	TN_MSG_N_OPS
 };
 
@@ -137,6 +138,40 @@ struct tn_info {
 TN_FIELD(tn_info, 40, 8, bytes);
 TN_FIELD(tn_info, 64, 4, kind);
 TN_SIZE(tn_info, 96);
+
+/* .percent: 0: only tell; else begin, unless it is under way, and take no more
+ * than so much of a processor's time */
+struct tn_compact_request {
+	char name[TN_NAME_BYTES];
+	uint32_t percent;
+	uint32_t reserved;
+};
+TN_FIELD(tn_compact_request, 40, 4, percent);
+TN_SIZE(tn_compact_request, 48);
+
+enum tn_compaction_state {
+	TN_COMPACTION_NONE, TN_COMPACTION_MOVES, TN_COMPACTION_PUNCHES,
+	TN_COMPACTION_DONE,
+};
+struct tn_compaction {
+	uint32_t state;
+	int32_t error;          /* what it ended with, or went without: 0, or a
+	                         * negative errno value */
+	uint32_t done;          /* of .of, in this pass */
+	uint32_t of;
+	uint32_t passes;
+	uint32_t reserved;
+	uint64_t moved_objects;
+	uint64_t moved_bytes;
+	uint64_t pinned;        /* objects that stayed because of it */
+	uint64_t undone;        /* ... because they were needed meanwhile */
+	uint64_t before;        /* bytes of memory that the pool had */
+	uint64_t after;         /* ... and has */
+};
+TN_FIELD(tn_compaction, 4, 4, error);
+TN_FIELD(tn_compaction, 24, 8, moved_objects);
+TN_FIELD(tn_compaction, 64, 8, after);
+TN_SIZE(tn_compaction, 72);
 
 #define TN_LIST_MAX 32U /* entries in one reply */
 struct tn_list_reply {

@@ -87,9 +87,11 @@ struct tarn_audit {
 	uint64_t pages_run;      /* in runs */
 	uint64_t pages_slab;     /* in slabs */
 	uint64_t pages_hand;     /* in the hands of a step under way */
+	uint64_t pages_handle;   /* in slabs of handles, which lie beside it */
 	uint64_t runs;
 	uint64_t runs_pool;      /* of those, held by the pool */
 	uint64_t runs_shared;
+	uint64_t runs_handle;    /* objects of handles */
 	uint64_t slabs;
 	uint64_t slots;          /* in the slabs; each is one of these: */
 	uint64_t slots_free;
@@ -99,6 +101,8 @@ struct tarn_audit {
 	uint64_t slots_link;     /* on the way into a word, or out of one */
 	uint64_t slots_pool;     /* held by the pool */
 	uint64_t slots_shared;
+	uint64_t slots_handle;   /* objects of handles; these are slots, too */
+	uint64_t handles;        /* that have an object */
 	uint64_t holds;          /* of clients on shared runs and slots */
 };
 
@@ -113,7 +117,8 @@ struct tarn_audit {
  * Walks over all of the pool's metadata, with code that shares nothing with
  * the allocator: every page and slot is free, or has a holder who is there, or
  * is named by one step under way; none is in two places; counts and share
- * records are what they count; tables and words are well-formed. It says
+ * records are what they count; a handle and its object name each other, or the
+ * mover's journal names both; tables and words are well-formed. It says
  * nothing about the bytes of objects, or what refs in them mean.
  *
  * Attaches to the pool as an observer for the time of the call. Others go on
@@ -134,6 +139,41 @@ struct tarn_audit {
  */
 TARN_API int tarn_audit(struct tarn *t, const char *name, uint32_t flags,
 			struct tarn_audit *ret);
+
+/* How a compaction goes, or went. */
+struct tarn_compaction {
+	size_t sz;               /* of this struct, by the caller */
+	int error;               /* 0, or -ENOSYS: nothing was moved: there
+				  * is no membarrier here */
+	uint32_t passes;
+	uint32_t done, of;       /* areas of 2 MiB, in this pass */
+	uint64_t moved_objects, moved_bytes;
+	uint64_t pinned;         /* objects that stayed, as they were pinned */
+	uint64_t undone;         /* ... being needed in the middle */
+	uint64_t before, after;  /* bytes of memory: the pool had, and has */
+};
+
+/**
+ * tarn_compact() - have tarnd make a pool small while it is in use
+ * @t: a connection of somebody who may open the pool as a producer
+ * @name: of the pool; it need not be open here
+ * @percent: of a processor's time that it may take, 1 to 100
+ * @progress: called some 20 times a second meanwhile; NULL: is not
+ * @arg: for it
+ * @ret: .sz set; may be NULL
+ *
+ * Moves objects that have handles (tarn/handle.h) to lower places, ends what
+ * slabs that empties, and gives free memory back to the system. Clients go on
+ * meanwhile and wait for nothing. What is under way already is gone along
+ * with, and only one is for each pool. Blocks until it is done.
+ *
+ * Return: 0; -EINVAL, -ENOENT, -EACCES, -EUCLEAN (the pool is poisoned),
+ *         -ENOMEM, -ECHILD, -ECONNRESET, -ETIMEDOUT.
+ */
+TARN_API int tarn_compact(struct tarn *t, const char *name, unsigned percent,
+			  void (*progress)(void *arg,
+					   const struct tarn_compaction *c),
+			  void *arg, struct tarn_compaction *ret);
 
 /** tarn_ping() - 0 if tarnd answers; else what a lost tarnd gives */
 TARN_API int tarn_ping(struct tarn *t);

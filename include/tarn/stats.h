@@ -14,6 +14,7 @@ extern "C" {
 struct tarn_class_stat {
 	uint32_t object_bytes;   /* size of one slot */
 	char name[TARN_NAME_MAX + 1]; /* of a named cache; "" for a class */
+	uint32_t movable;        /* 1: what is in it has handles */
 	uint64_t slabs;
 	uint64_t slots;          /* in those slabs */
 	uint64_t live;           /* slots that hold an object */
@@ -40,6 +41,8 @@ struct tarn_stats {
 	uint64_t cached_bytes;   /* free slots that threads keep */
 	uint64_t free_pages;     /* in no slab and no run */
 	uint64_t largest_run;    /* pages of the largest that would fit now */
+	uint64_t handles;        /* that are held; each is of one object */
+	uint64_t movable_bytes;  /* of .live_bytes, in objects of handles */
 	uint64_t data_resident;  /* bytes of memory behind objects */
 	uint64_t meta_resident;  /* bytes of memory behind the allocator */
 	uint32_t n_classes;      /* entries in .classes: those with slabs */
@@ -53,11 +56,30 @@ struct tarn_stats {
  * @pool: opened in any role
  * @ret: .sz set; the arrays are freed by tarn_stats_free()
  *
+ * An object that has a handle counts as held by the handle's holder.
+ *
  * Takes about 50 us for each MiB that is in use.
  *
  * Return: 0; -EINVAL (.sz), -ENOMEM.
  */
 TARN_API int tarn_stats(struct tarn_pool *pool, struct tarn_stats *ret);
+
+/* An area: 2 MiB of a pool, or what the last one has. */
+struct tarn_area {
+	uint32_t pages;
+	uint32_t free_pages;     /* in no slab and no run */
+	uint64_t live_bytes;     /* of slots and runs that are held */
+	uint64_t movable_bytes;  /* of these, of objects that have handles */
+};
+
+/**
+ * tarn_areas() - where a pool is full, and where not
+ * @pool: opened in any role
+ * @ret: an array, to be freed by free()
+ *
+ * Return: how many areas the pool has; -ENOMEM, -EBADF.
+ */
+TARN_API int tarn_areas(struct tarn_pool *pool, struct tarn_area **ret);
 
 /** tarn_stats_free() - free the arrays; fine on a zeroed struct */
 TARN_API void tarn_stats_free(struct tarn_stats *stats);

@@ -51,9 +51,13 @@ static void print_pool(FILE *f)
 	SIZE(tn_area);
 	FIELD(tn_area, row);
 	FIELD(tn_area, partial);
+	FIELD(tn_area, born);
 	SIZE(tn_page);
 	FIELD(tn_page, word);
 	FIELD(tn_page, slab);
+	SIZE(tn_handle);
+	FIELD(tn_handle, place);
+	FIELD(tn_handle, ref);
 }
 
 static void print_control(FILE *f)
@@ -65,12 +69,22 @@ static void print_control(FILE *f)
 	FIELD(tn_control, client);
 	FIELD(tn_control, data_bytes);
 	FIELD(tn_control, mark);
+	FIELD(tn_control, lanes);
+	FIELD(tn_control, long_pins);
 	SIZE(tn_lane);
 	FIELD(tn_lane, state);
 	FIELD(tn_lane, op);
 	FIELD(tn_lane, progress);
 	FIELD(tn_lane, ref);
 	FIELD(tn_lane, word);
+	FIELD(tn_lane, section);
+	SIZE(tn_long_pin);
+	FIELD(tn_long_pin, ref);
+	FIELD(tn_long_pin, count);
+	SIZE(tn_move);
+	FIELD(tn_move, handle);
+	FIELD(tn_move, from);
+	FIELD(tn_move, to);
 }
 
 static void print_requests(FILE *f)
@@ -178,6 +192,7 @@ static void print_public(FILE *f)
 	SIZE(tarn_class_stat);
 	FIELD(tarn_class_stat, object_bytes);
 	FIELD(tarn_class_stat, name);
+	FIELD(tarn_class_stat, movable);
 	FIELD(tarn_class_stat, slabs);
 	FIELD(tarn_class_stat, slots);
 	FIELD(tarn_class_stat, live);
@@ -204,6 +219,8 @@ static void print_public_stats(FILE *f)
 	FIELD(tarn_stats, cached_bytes);
 	FIELD(tarn_stats, free_pages);
 	FIELD(tarn_stats, largest_run);
+	FIELD(tarn_stats, handles);
+	FIELD(tarn_stats, movable_bytes);
 	FIELD(tarn_stats, data_resident);
 	FIELD(tarn_stats, meta_resident);
 	FIELD(tarn_stats, n_classes);

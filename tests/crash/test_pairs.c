@@ -73,9 +73,11 @@ static enum tn_fault judge_got(const struct tn_got *got)
 /* Has the word held a ref to somebody's or nothing, from the beginning? */
 static bool word_was_stale(const struct tn_world *w)
 {
-	uint64_t ref = tn_world_word(w);
-	const struct tn_thing *t = tn_truth_find(&before, tn_ref_off(ref));
+	uint64_t ref = tn_world_word(w), off;
+	const struct tn_thing *t = NULL;
 
+	if (tn_ref_place(&w->heap.pool, ref, &off))
+		t = tn_truth_find(&before, off);
 	return ref && (!t || (t->tag != TN_TAG_POOL &&
 			      !tn_thing_of(t->tag, TN_DEAD)));
 }
@@ -84,13 +86,13 @@ static bool word_was_stale(const struct tn_world *w)
 static enum tn_fault judge_word(struct tn_truth *t, const struct tn_world *w,
 				const struct tn_reply *reply)
 {
-	uint64_t ref = tn_world_word(w);
+	uint64_t ref = tn_world_word(w), off;
 	const struct tn_thing *thing;
 
-	if (!ref || !tn_ref_ok(&w->heap.pool, ref) || reply->adopts ||
-	    stale_word)
+	if (!ref || !tn_ref_place(&w->heap.pool, ref, &off) ||
+	    reply->adopts || stale_word)
 		return TN_FAULT_NONE;
-	thing = tn_truth_find(t, tn_ref_off(ref));
+	thing = tn_truth_find(t, off);
 	return !thing || thing->tag == TN_TAG_POOL ? TN_FAULT_NONE :
 	       tn_truth_fault(t, TN_DOUBLED, "the word's object is held",
 			      ref, thing->tag);
@@ -107,7 +109,9 @@ static enum tn_fault judge_living(void)
 		now = tn_truth_find(&end, was->off);
 		if (now ? now->tag == was->tag : was->tag == TN_TAG_SHARED)
 			continue;
-		if (tn_thing_of(was->tag, TN_DEAD) &&
+		/* of whoever it is who died */
+		if ((tn_thing_of(was->tag, TN_DEAD) ||
+		     tn_thing_of(was->tag, TN_DAEMON_SLOT)) &&
 		    (!now || now->tag == TN_TAG_POOL))
 			continue;
 		return tn_truth_fault(&end, TN_DOUBLED, "it is not as it was",
@@ -165,6 +169,7 @@ static void do_reply(const struct tn_trace *t, const struct tn_reply *reply,
 	int64_t begin = tn_test_now_ms();
 	struct tn_got got = { 0 };
 
+	tn_n_pinned = 0;
 	tn_truth_look(&before, w, ~0U);
 	stale_word = word_was_stale(w);
 	reply->act(w, &before, &got);
@@ -189,6 +194,24 @@ static void die_after_each(const struct tn_trace *t)
 	}
 }
 
+/* What the second one has pinned is where it was then. */
+static enum tn_fault judge_pins(struct tn_truth *t, const struct tn_world *w)
+{
+	const struct tn_pool *p = &w->heap.pool;
+
+	for (unsigned i = 0; i < tn_n_pinned; i++) {
+		const struct tn_pinned *pin = &tn_pinned[i];
+		uint64_t now = tn64_load_relaxed(&p->handles[pin->idx].place);
+
+		if (tn_ref_handle_ok(p, pin->ref) &&
+		    TN_HANDLE_STATE(now) != TN_HANDLE_FREE &&
+		    TN_HANDLE_OFF(now) != TN_HANDLE_OFF(pin->place))
+			return tn_truth_fault(t, TN_DOUBLED, "it has moved",
+					      pin->ref, now);
+	}
+	return TN_FAULT_NONE;
+}
+
 /* It goes on after the reply, to its end. */
 static void go_on(struct tn_trace *t, const struct tn_reply *reply,
 		  uint64_t instruction)
@@ -200,8 +223,9 @@ static void go_on(struct tn_trace *t, const struct tn_reply *reply,
 	tn_trace_finish(t);
 	memset(&end, 0, offsetof(struct tn_truth, thing));
 	if (!tn_truth_look(&end, t->world, t->op->odd | TN_ODD_COUNTS |
-			   TN_ODD_LEASES | TN_ODD_HINTS | TN_ODD_EMPTY) &&
-	    !judge_word(&end, t->world, reply))
+			   TN_ODD_LEASES | TN_ODD_HINTS | TN_ODD_EMPTY |
+			   TN_ODD_MOVES) &&
+	    !judge_word(&end, t->world, reply) && !judge_pins(&end, t->world))
 		tn_judge_audit(&end, t->world, false);
 	if (end.fault)
 		say(t, reply, "goes on", &end);
@@ -256,6 +280,7 @@ static void table(const struct tn_deed *deeds)
 	tn_world_init(&blank, MIB, TN_FIRST_FIT);
 	tn_world_init(&world, MIB, TN_FIRST_FIT);
 	tn_world_init(&copy, MIB, TN_FIRST_FIT);
+	blank.handles = deeds == tn_ops_handle;
 	for (const struct tn_deed *d = deeds; d->name; d++)
 		n++;
 	for (const struct tn_deed *d = deeds; d->name; d++)
@@ -297,6 +322,12 @@ static void nobody_waits_for_who_stands_in_the_library(void **state)
 	table(tn_ops_client);
 }
 
+static void nobody_waits_for_who_moves_or_is_moved(void **state)
+{
+	(void)state;
+	table(tn_ops_handle);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -305,6 +336,7 @@ int main(void)
 		TN_TEST(nobody_waits_for_who_stands_in_a_hand_over),
 		TN_TEST(nobody_waits_for_who_stands_in_a_share),
 		TN_TEST(nobody_waits_for_who_stands_in_the_library),
+		TN_TEST(nobody_waits_for_who_moves_or_is_moved),
 	};
 	const char *s = getenv("TARN_CRASH_PAIRS");
 	int r;

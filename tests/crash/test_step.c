@@ -69,7 +69,7 @@ static void place_fini(void)
 	place.mib = 0;
 }
 
-static void place_init(uint64_t mib)
+static void place_init(uint64_t mib, bool handles)
 {
 	if (place.mib == mib)
 		return;
@@ -77,6 +77,7 @@ static void place_init(uint64_t mib)
 	tn_world_init(&place.blank, mib * MIB, TN_FIRST_FIT);
 	tn_world_init(&place.world, mib * MIB, TN_FIRST_FIT);
 	tn_world_init(&place.copy, mib * MIB, TN_FIRST_FIT);
+	place.blank.handles = handles;
 	tn_judge_init(&judge, &place.blank);
 	place.mib = mib;
 }
@@ -154,13 +155,13 @@ static void print_row(const char *name, const char *edge, const struct row *row)
 	fflush(stdout);
 }
 
-static void one_operation(const struct tn_deed *op)
+static void one_operation(const struct tn_deed *op, bool handles)
 {
 	struct row row = { 0 };
 	struct tn_trace s;
 
 	alarm(TN_TEST_SECONDS);
-	place_init(op->mib ? op->mib : 1);
+	place_init(op->mib ? op->mib : 1, handles);
 	tn_trace_init(&s, &place.world, &place.blank, op);
 	step_through(&s, &row);
 	for (unsigned i = 0; i < n_kills; i++)
@@ -176,6 +177,7 @@ static bool wanted(const struct tn_deed *op)
 
 static void table(const struct tn_deed *ops)
 {
+	const bool handles = ops == tn_ops_handle;
 	const char *why = tn_trace_impossible();
 	struct row before = total;
 
@@ -185,7 +187,7 @@ static void table(const struct tn_deed *ops)
 	}
 	for (; ops->name; ops++)
 		if (wanted(ops))
-			one_operation(ops);
+			one_operation(ops, handles);
 	place_fini();
 	for (unsigned i = TN_LEAKED; i <= TN_BLOCKED; i++)
 		assert_int_equal(total.faults[i], before.faults[i]);
@@ -221,6 +223,12 @@ static void a_death_in_the_library_leaves_nothing(void **state)
 	table(tn_ops_client);
 }
 
+static void a_death_among_handles_and_moves_leaves_nothing(void **state)
+{
+	(void)state;
+	table(tn_ops_handle);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -229,6 +237,7 @@ int main(void)
 		TN_TEST(a_death_in_a_hand_over_leaves_it_on_one_side),
 		TN_TEST(a_death_in_a_share_ends_that_share_alone),
 		TN_TEST(a_death_in_the_library_leaves_nothing),
+		TN_TEST(a_death_among_handles_and_moves_leaves_nothing),
 	};
 	const char *kills = getenv("TARN_CRASH_KILLS");
 	int r;

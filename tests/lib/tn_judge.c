@@ -24,8 +24,9 @@ enum tn_fault tn_judge_before(struct tn_judge *j, struct tn_world *w,
 	return tn_truth_look(&j->before, w, ~0U);
 }
 
-enum tn_fault tn_judge_audit(struct tn_truth *t, const struct tn_world *w,
-			     bool dead_is_gone)
+/* As the auditor sees it, of which the caller says how much counts. */
+static enum tn_fault audit(struct tn_truth *t, const struct tn_world *w,
+			   bool dead_is_gone, bool quiescent)
 {
 	const struct tn_geo *g = &w->heap.pool.geo;
 	struct tn_audit_control controls[TN_HEAP_CLIENTS + 1];
@@ -36,7 +37,7 @@ enum tn_fault tn_judge_audit(struct tn_truth *t, const struct tn_world *w,
 		.data_bytes = g->data_bytes,
 		.controls = controls,
 		.n_controls = TN_HEAP_CLIENTS + 1,
-		.quiescent = true,
+		.quiescent = quiescent,
 	};
 	static struct tn_audit a;
 	char text[150];
@@ -54,13 +55,21 @@ enum tn_fault tn_judge_audit(struct tn_truth *t, const struct tn_world *w,
 	return tn_truth_fault(t, TN_LEAKED, text, 0, 0);
 }
 
+enum tn_fault tn_judge_audit(struct tn_truth *t, const struct tn_world *w,
+			     bool dead_is_gone)
+{ return audit(t, w, dead_is_gone, true); }
+
+/* Who only stops there is none to be found fault with. */
+static enum tn_fault judge_stopped(struct tn_judge *j, const struct tn_world *w)
+{ return audit(&j->now, w, false, false); }
+
 /* The one object that may be in one of several ways. */
 static enum tn_fault judge_subject(struct tn_judge *j, struct tn_world *w,
 				   const struct tn_deed *op)
 {
 	const struct tn_thing *thing = tn_truth_find(&j->now,
 						     w->board->subject);
-	uint64_t ref = tn_ref_make(&w->heap.pool, w->board->subject);
+	uint64_t ref = tn_ref_to(&w->heap.pool, w->board->subject);
 	uint16_t tag = thing ? thing->tag : 0;
 	uint64_t word = tn_world_word(w);
 
@@ -157,7 +166,7 @@ enum tn_fault tn_judge_death(struct tn_judge *j, struct tn_world *w,
 	const char *not_right;
 
 	memset(&j->now, 0, offsetof(struct tn_truth, thing));
-	if (recover(j, w) ||
+	if (judge_stopped(j, w) || recover(j, w) ||
 	    tn_truth_look(&j->now, w, op->odd) ||
 	    judge_things(j, w, op) || judge_records(j, w) ||
 	    tn_judge_audit(&j->now, w, true))

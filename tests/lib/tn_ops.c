@@ -7,6 +7,7 @@
 
 const struct tn_deed *const tn_ops[TN_OPS_TABLES] = {
 	tn_ops_slab, tn_ops_run, tn_ops_hold, tn_ops_share, tn_ops_client,
+	tn_ops_handle,
 };
 
 void tn_ops_failed(const char *what, const char *file, int line)
@@ -48,7 +49,7 @@ static uint64_t free_pages(const struct tn_world *w)
 	const struct tn_pool *p = &w->heap.pool;
 	uint64_t n = 0;
 
-	for (uint64_t a = 0; a < p->geo.n_areas; a++)
+	for (uint64_t a = 0; a < p->geo.n_data_areas; a++)
 		for (unsigned r = 0; r < TN_AREA_ROWS; r++)
 			n += (unsigned)__builtin_popcountll(
 				~tn64_load_relaxed(&p->areas[a].row[r].lo));

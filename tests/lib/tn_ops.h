@@ -37,8 +37,8 @@ struct tn_deed {
 
 /* All of them; ends with .name = NULL. */
 extern const struct tn_deed tn_ops_slab[], tn_ops_run[], tn_ops_hold[],
-	tn_ops_share[], tn_ops_client[];
-#define TN_OPS_TABLES 5
+	tn_ops_share[], tn_ops_client[], tn_ops_handle[];
+#define TN_OPS_TABLES 6
 extern const struct tn_deed *const tn_ops[TN_OPS_TABLES];
 
 /* Set-up: an object of the class, of a client; a run. Its offset. */

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "pool/handle.h"
 #include "pool/share.h"
 
 static void note(struct tn_got *got, uint64_t off, uint64_t bytes)
@@ -37,22 +38,62 @@ static bool run_alloc(struct tn_world *w, struct tn_got *got, uint64_t n)
 	return true;
 }
 
-static bool free_at(struct tn_world *w, uint64_t off)
+static void give_back(struct tn_world *w, uint64_t off,
+		      const struct tn_object *obj)
 {
 	static const struct tn_slab_cursor none;
 	struct tn_pool *p = &w->heap.pool;
-	struct tn_object obj;
-	struct tn_slot slot;
+	struct tn_slot slot = { p->data + off, obj->tag };
+
+	if (obj->pages)
+		tn_run_drop(p, &w->living, TN_OP_RUN, obj->page, obj->pages);
+	else
+		tn_slab_return(p, &w->living, obj->class, &slot, 1, &none);
+}
+
+static bool free_at(struct tn_world *w, uint64_t off)
+{
+	struct tn_pool *p = &w->heap.pool;
+	struct tn_object obj, own;
+	uint64_t at;
 
 	if (tn_object_find(p, off, &obj) < 0 ||
 	    tn_object_release(p, &w->living, off, &obj) < 0)
 		return false;
-	slot = (struct tn_slot){ p->data + off, obj.tag };
-	if (obj.pages)
-		tn_run_drop(p, &w->living, TN_OP_RUN, obj.page, obj.pages);
-	else
-		tn_slab_return(p, &w->living, obj.class, &slot, 1, &none);
+	if (!obj.pages && obj.class == TN_CLASS_HANDLE &&
+	    tn_handle_unbind(p, &w->living, off, &own, &at) == 0)
+		give_back(w, at, &own);
+	give_back(w, off, &obj);
 	return true;
+}
+
+/* Whatever is a handle is pinned, and stays so: see tn_replies.h. */
+struct tn_pinned tn_pinned[TN_LANE_PINS];
+unsigned tn_n_pinned;
+
+static void pin_all(struct tn_world *w, const struct tn_truth *before,
+		    struct tn_got *got)
+{
+	struct tn_pool *p = &w->heap.pool;
+	tn_a64 *pins = tn_lane_pins(&p->geo, w->heap.control[TN_LIVING], 0);
+
+	(void)got;
+	for (unsigned i = 0; i < before->n && tn_n_pinned < TN_LANE_PINS; i++) {
+		const struct tn_thing *t = &before->thing[i];
+		struct tn_pinned *pinned = &tn_pinned[tn_n_pinned];
+
+		if (t->class != TN_CLASS_HANDLE || t->pages)
+			continue;
+		pinned->idx = tn_handle_idx(p, t->off);
+		pinned->ref = tn_ref_to(p, t->off);
+		tn64_store_relaxed(&pins[tn_n_pinned], pinned->ref);
+		tn_fence_full();
+		pinned->place = tn_handle_keep(p, pinned->idx);
+		if (TN_HANDLE_STATE(pinned->place) == TN_HANDLE_LIVE)
+			tn_n_pinned++;
+		else
+			tn64_store_relaxed(&pins[tn_n_pinned], 0);
+	}
 }
 
 /* The classes that the operations are about. */
@@ -147,15 +188,15 @@ static void claim_word(struct tn_world *w, const struct tn_truth *before,
 static void claim_and_free(struct tn_world *w, const struct tn_truth *before,
 			   struct tn_got *got)
 {
-	uint64_t ref;
+	uint64_t ref, off;
 
 	(void)before;
 	(void)got;
 	if (!w->board->word)
 		return;
 	ref = tn_hold_claim(&w->heap.pool, &w->living, w->board->word);
-	if (ref)
-		free_at(w, tn_ref_off(ref));
+	if (ref && tn_ref_place(&w->heap.pool, ref, &off))
+		free_at(w, off);
 }
 
 /* Something of its own goes into the word. */
@@ -249,6 +290,7 @@ const struct tn_reply tn_replies[] = {
 	{ "give its own", give, false },
 	{ "hold", hold, false },
 	{ "release", let_go, false },
+	{ "pin all", pin_all, false },
 	{ "many of all kinds", churn, false },
 	{ "die", die, false },
 	{ NULL, NULL, false },

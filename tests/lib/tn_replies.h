@@ -14,6 +14,13 @@ struct tn_got {
 	struct { uint64_t off, bytes; } at[TN_GOT_MAX];
 };
 
+/* What it has pinned, and where that was: there it must stay. */
+struct tn_pinned {
+	uint64_t idx, ref, place;
+};
+extern struct tn_pinned tn_pinned[TN_LANE_PINS];
+extern unsigned tn_n_pinned;
+
 struct tn_reply {
 	const char *name;
 	/* @before: what is in the world just now */

@@ -41,8 +41,46 @@ static void add(struct tn_truth *t, uint64_t off, uint64_t pages,
 	};
 }
 
-static uint64_t look_at_run(struct tn_truth *t, const struct tn_pool *p,
-			    uint64_t page, uint64_t n)
+/* A handle and its object say the same of each other. */
+static void look_at_handle(struct tn_truth *t, struct tn_pool *p, uint64_t off,
+			   uint16_t tag, unsigned odd)
+{
+	uint64_t idx = (off >> 4) - (p->geo.handle_page << 8);
+	uint64_t place = tn64_load_relaxed(&p->handles[idx].place);
+	struct tn_object obj;
+
+	if (TN_HANDLE_STATE(place) == TN_HANDLE_FREE) {
+		if (TN_TAG_FORM(tag) != TN_TAG_KEPT)
+			tn_truth_fault(t, TN_LEAKED, "a free handle is held",
+				       off, tag);
+		return;
+	}
+	if ((TN_HANDLE_STATE(place) != TN_HANDLE_LIVE &&
+	     !(odd & TN_ODD_MOVES)) ||
+	    tn_object_find(p, TN_HANDLE_OFF(place), &obj) < 0 ||
+	    tn16_load_relaxed(obj.tag) != TN_TAG_HANDLE ||
+	    tn32_load_relaxed(&p->backs[obj.tag - p->tags]) != idx)
+		tn_truth_fault(t, TN_DOUBLED, "a handle without its object",
+			       off, place);
+	t->handles++;
+}
+
+/* One that has a handle is told by that alone: it may be anywhere. */
+static void look_at_slot(struct tn_truth *t, struct tn_pool *p, uint64_t off,
+			 uint64_t pages, unsigned class, uint16_t tag,
+			 unsigned odd)
+{
+	if (tag == TN_TAG_HANDLE) {
+		t->moveable++;
+		return;
+	}
+	if (!pages && class == TN_CLASS_HANDLE)
+		look_at_handle(t, p, off, tag, odd);
+	add(t, off, pages, class, tag);
+}
+
+static uint64_t look_at_run(struct tn_truth *t, struct tn_pool *p,
+			    uint64_t page, uint64_t n, unsigned odd)
 {
 	uint16_t tag = tn16_load_relaxed(&p->tags[tn_tag_index(page, 0)]);
 
@@ -62,7 +100,7 @@ static uint64_t look_at_run(struct tn_truth *t, const struct tn_pool *p,
 		tn_truth_fault(t, TN_LEAKED, "a run that nobody holds", page,
 			       n);
 	t->pages += n;
-	add(t, page << TN_PAGE_SHIFT, n, 0, tag);
+	look_at_slot(t, p, page << TN_PAGE_SHIFT, n, 0, tag, odd);
 	return n;
 }
 
@@ -76,7 +114,7 @@ static bool hinted(const struct tn_pool *p, uint64_t page, unsigned class)
 					   area / 64]) >> area % 64 & 1;
 }
 
-static void look_at_slots(struct tn_truth *t, const struct tn_pool *p,
+static void look_at_slots(struct tn_truth *t, struct tn_pool *p,
 			  uint64_t page, unsigned class,
 			  const struct tn_shape *s, unsigned odd)
 {
@@ -88,11 +126,12 @@ static void look_at_slots(struct tn_truth *t, const struct tn_pool *p,
 			&p->tags[tn_tag_index(page, i)]);
 
 		if (tag)
-			add(t, (page << TN_PAGE_SHIFT) + (uint64_t)i * bytes, 0,
-			    class, tag);
+			look_at_slot(t, p, (page << TN_PAGE_SHIFT) +
+				     (uint64_t)i * bytes, 0, class, tag, odd);
 		f += !tag;
 	}
-	t->free_slots += f;
+	t->classes[class] = true;
+	t->free_slots += class == TN_CLASS_HANDLE ? 0 : f;
 	if (TN_SLAB_STATE(w) != TN_SLAB_OPEN && !(odd & TN_ODD_LEASES))
 		tn_truth_fault(t, TN_BLOCKED, "a slab is leased", page, w);
 	if (TN_SLAB_STATE(w) == TN_SLAB_NONE || TN_SLAB_CLASS(w) != class)
@@ -129,13 +168,14 @@ static uint64_t look_at_slab(struct tn_truth *t, struct tn_pool *p,
 		    page_word(p, page + i) != TN_PAGE_SLAB_WORD(class, i))
 			tn_truth_fault(t, TN_DOUBLED, "a slab lacks a page",
 				       page + i, page_word(p, page + i));
-	t->pages += n;
+	t->pages += class == TN_CLASS_HANDLE ? 0 : n;
 	look_at_slots(t, p, page, class, s, odd);
 	return n;
 }
 
 /* Every tag belongs to a thing that was found. */
-static void count_tags(struct tn_truth *t, const struct tn_pool *p)
+static void count_tags(struct tn_truth *t, const struct tn_pool *p,
+		       unsigned odd)
 {
 	uint64_t n = p->geo.n_areas << TN_AREA_TAGS_SHIFT, seen = 0;
 	typedef uint64_t __attribute__((may_alias)) four;
@@ -144,46 +184,53 @@ static void count_tags(struct tn_truth *t, const struct tn_pool *p)
 	for (uint64_t i = 0; i < n / 4; i++)
 		for (uint64_t x = tags[i]; x; x >>= 16)
 			seen += (x & 0xffff) != 0;
-	if (seen > t->n)
+	if (seen > t->n + t->moveable)
 		tn_truth_fault(t, TN_LEAKED, "tags where nothing is", seen,
 			       t->n);
+	if (t->handles != t->moveable && !(odd & TN_ODD_MOVES))
+		tn_truth_fault(t, TN_LEAKED, "objects without a handle",
+			       t->moveable, t->handles);
+}
+
+/* What is at a page. Return: the next one to look at. */
+static uint64_t look_at_page(struct tn_truth *t, struct tn_pool *p,
+			     uint64_t page, unsigned odd)
+{
+	uint64_t word = page_word(p, page);
+
+	if (!page_claimed(p, page)) {
+		if (word || tn64_load_relaxed(&p->pages[page].slab))
+			tn_truth_fault(t, TN_DOUBLED, "a free page has words",
+				       page, word);
+		return page + 1;
+	}
+	/* 0 in an area means: nothing is claimed there (pool/fit.c) */
+	if (!tn8_load_relaxed(&p->fit[page / TN_AREA_PAGES]))
+		tn_truth_fault(t, TN_DOUBLED, "fit says all free", page, word);
+	if (TN_PAGE_KIND(word) == TN_PAGE_RUN)
+		return page + look_at_run(t, p, page, TN_PAGE_PAGES(word),
+					  odd);
+	if (TN_PAGE_KIND(word) == TN_PAGE_SLAB)
+		return page + look_at_slab(t, p, page, TN_PAGE_CLASS(word),
+					   odd);
+	if (!(odd & TN_ODD_LEASES))
+		tn_truth_fault(t, TN_LEAKED, "a claimed page is nothing", page,
+			       word);
+	return page + 1;
 }
 
 enum tn_fault tn_truth_look(struct tn_truth *t, struct tn_world *w,
 			    unsigned odd)
 {
 	struct tn_pool *p = &w->heap.pool;
-	uint64_t page = 0, word;
+	uint64_t page;
 
 	memset(t, 0, offsetof(struct tn_truth, thing));
-	while (page < p->geo.n_pages) {
-		word = page_word(p, page);
-		if (!page_claimed(p, page)) {
-			if (word || tn64_load_relaxed(&p->pages[page].slab))
-				tn_truth_fault(t, TN_DOUBLED,
-					       "a free page has words", page,
-					       word);
-			page++;
-			continue;
-		}
-		/* 0 in an area means: nothing is claimed there (pool/fit.c) */
-		if (!tn8_load_relaxed(&p->fit[page / TN_AREA_PAGES]))
-			tn_truth_fault(t, TN_DOUBLED, "fit says all free",
-				       page, word);
-		if (TN_PAGE_KIND(word) == TN_PAGE_RUN) {
-			page += look_at_run(t, p, page, TN_PAGE_PAGES(word));
-		} else if (TN_PAGE_KIND(word) == TN_PAGE_SLAB) {
-			page += look_at_slab(t, p, page, TN_PAGE_CLASS(word),
-					     odd);
-		} else {
-			if (!(odd & TN_ODD_LEASES))
-				tn_truth_fault(t, TN_LEAKED,
-					       "a claimed page is nothing",
-					       page, word);
-			page++;
-		}
-	}
-	count_tags(t, p);
+	for (page = 0; page < p->geo.n_pages;)
+		page = look_at_page(t, p, page, odd);
+	for (page = p->geo.handle_page; page < p->geo.n_areas * TN_AREA_PAGES;)
+		page = look_at_page(t, p, page, odd);
+	count_tags(t, p, odd);
 	return t->fault;
 }
 
@@ -225,7 +272,6 @@ enum tn_fault tn_truth_fill(struct tn_truth *t, struct tn_world *w,
 {
 	uint64_t pages = w->heap.pool.geo.n_pages - t->pages, page, n = 0;
 	uint64_t slots = t->free_slots, things = t->n + pages + slots;
-	bool seen[TN_N_CLASSES] = { false };
 
 	while (tn_run_alloc(&w->heap.pool, l, 1, TN_FIRST_FIT, &page) == 0)
 		n++;
@@ -233,14 +279,10 @@ enum tn_fault tn_truth_fill(struct tn_truth *t, struct tn_world *w,
 		return tn_truth_fault(t, n < pages ? TN_LEAKED : TN_DOUBLED,
 				      "not all free pages were got", n, pages);
 	n = 0;
-	for (unsigned i = 0; i < t->n; i++) {
-		unsigned class = t->thing[i].class;
-
-		if (t->thing[i].pages || seen[class])
-			continue;
-		seen[class] = true;
-		n += fill_class(w, l, class);
-	}
+	/* handles would fill the other end, and nothing is to be seen there */
+	for (unsigned class = 0; class < TN_CLASS_HANDLE; class++)
+		if (t->classes[class])
+			n += fill_class(w, l, class);
 	if (n != slots)
 		return tn_truth_fault(t, n < slots ? TN_LEAKED : TN_DOUBLED,
 				      "not all free slots were got", n, slots);

@@ -25,8 +25,11 @@ struct tn_thing {
 #define TN_THINGS_MAX 70000
 struct tn_truth {
 	unsigned n;
-	uint64_t pages;        /* claimed */
-	uint64_t free_slots;   /* in slabs */
+	uint64_t pages;        /* of data, claimed */
+	uint64_t free_slots;   /* in slabs of data */
+	bool classes[TN_N_CLASSES]; /* that have slabs */
+	uint64_t handles;      /* that have objects; they are things */
+	uint64_t moveable;     /* objects that have handles; they are not */
 	enum tn_fault fault;
 	char why[160];
 	struct tn_thing thing[TN_THINGS_MAX];
@@ -36,6 +39,7 @@ struct tn_truth {
 #define TN_ODD_LEASES (1U << 0) /* somebody is at work, or stopped in it */
 #define TN_ODD_COUNTS (1U << 1) /* free counts too high (I1 of slab.c) */
 #define TN_ODD_EMPTY (1U << 2)  /* slabs without objects */
+#define TN_ODD_MOVES (1U << 4) /* the mover is in the middle of something */
 #define TN_ODD_HINTS (1U << 3)  /* hints that do not name all open slabs */
 
 /* Return: the first fault. */

@@ -8,7 +8,7 @@
 
 #include "client/process.h"
 
-#define N_EXTENTS 40
+#define N_EXTENTS 128
 
 /* Part of meta; the rest is not written by anybody in a world. */
 struct extent { uint64_t from, bytes; };
@@ -50,18 +50,22 @@ void tn_world_fini(struct tn_world *w)
 /* Which client slots have rows of their own in meta. */
 static const unsigned slots_used[] = { 0, 1, 2, 3, 4, TN_DAEMON_SLOT };
 
-static unsigned extents(const struct tn_geo *g, struct extent *e)
+static unsigned extents(const struct tn_world *w, struct extent *e)
 {
-	uint64_t touched = g->touched_words * 8, n = 0;
+	const struct tn_geo *g = &w->heap.pool.geo;
+	const uint64_t touched = g->touched_words * 8;
+	const uint64_t rows = g->n_areas * TN_AREA_ROWS * 8;
+	const uint64_t tags = g->n_data_areas << TN_AREA_TAGS_SHIFT << 1;
+	const uint64_t band = 2 << TN_BAND_SHIFT;
+	unsigned n = 0;
 
 	e[n++] = (struct extent){ 0, g->done };
-	e[n++] = (struct extent){ g->fit, g->areas - g->fit };
-	e[n++] = (struct extent){ g->areas, g->pages - g->areas };
-	e[n++] = (struct extent){ g->pages, g->touched_areas - g->pages };
-	e[n++] = (struct extent){ g->shares, g->meta_bytes - g->shares };
+	e[n++] = (struct extent){ g->fit, g->pages - g->fit };
+	e[n++] = (struct extent){ g->pages, g->tags - g->pages };
+	e[n++] = (struct extent){ g->tags, tags };
+	e[n++] = (struct extent){ g->shares, g->backs - g->shares };
 	for (unsigned i = 0; i < TN_ARRAY_LEN(slots_used); i++) {
 		unsigned s = slots_used[i];
-		uint64_t rows = g->n_areas * TN_AREA_ROWS * 8;
 
 		/* lanes below 512 are all that is ever used here */
 		e[n++] = (struct extent){ g->done + s * TN_N_LANES * 8ULL,
@@ -70,7 +74,15 @@ static unsigned extents(const struct tn_geo *g, struct extent *e)
 					  touched };
 		e[n++] = (struct extent){ g->touched_pages + s * rows, rows };
 	}
-	return (unsigned)n;
+	if (!w->handles)
+		return n;
+	/* of handles, their first slabs are all that is ever used */
+	e[n++] = (struct extent){ g->backs, 2 * tags };
+	e[n++] = (struct extent){ g->handles, 64 * TN_PAGE_BYTES };
+	for (uint64_t i = 0; i < 1ULL << TN_BAND_SLOTS_SHIFT; i++)
+		e[n++] = (struct extent){ g->tags + tags + i * band,
+					  TN_PAGE_BYTES };
+	return n;
 }
 
 bool tn_world_copies(const struct tn_world *w, const void *at)
@@ -78,7 +90,7 @@ bool tn_world_copies(const struct tn_world *w, const void *at)
 	const struct tn_geo *g = &w->heap.pool.geo;
 	uint64_t off = (uint64_t)((const uint8_t *)at - w->heap.pool.meta);
 	struct extent e[N_EXTENTS];
-	unsigned n = extents(g, e);
+	unsigned n = extents(w, e);
 
 	if (off >= g->meta_bytes)
 		return true; /* of control: see below */
@@ -89,22 +101,50 @@ bool tn_world_copies(const struct tn_world *w, const void *at)
 	return false;
 }
 
-/* The header and the first 64 lanes. */
-static uint64_t control_used(const struct tn_geo *g)
-{ return g->lanes + 64 * sizeof(struct tn_lane); }
+/* The header, the first 64 lanes, the pins of the first 8, the first long pins,
+ * and the first moves of the journal. */
+static unsigned control_extents(const struct tn_geo *g, struct extent e[4])
+{
+	e[0] = (struct extent){ 0, g->lanes + 64 * sizeof(struct tn_lane) };
+	e[1] = (struct extent){ g->pins, TN_PAGE_BYTES };
+	e[2] = (struct extent){ g->long_pins, TN_PAGE_BYTES };
+	e[3] = (struct extent){ g->journal, TN_PAGE_BYTES };
+	return 4;
+}
+
+static void copy_control(const struct tn_geo *g, uint8_t *to,
+			 const uint8_t *from)
+{
+	struct extent e[4];
+
+	for (unsigned i = control_extents(g, e); i--;)
+		memcpy(to + e[i].from, from + e[i].from, e[i].bytes);
+}
+
+static bool same_control(const struct tn_geo *g, const uint8_t *a,
+			 const uint8_t *b)
+{
+	struct extent e[4];
+
+	for (unsigned i = control_extents(g, e); i--;)
+		if (memcmp(a + e[i].from, b + e[i].from, e[i].bytes) != 0)
+			return false;
+	return true;
+}
 
 void tn_world_copy(struct tn_world *to, const struct tn_world *from)
 {
 	const struct tn_pool *p = &from->heap.pool;
 	struct extent e[N_EXTENTS];
-	unsigned n = extents(&p->geo, e);
+	unsigned n = extents(from, e);
 
+	to->handles = from->handles;
 	for (unsigned i = 0; i < n; i++)
 		memcpy(to->heap.pool.meta + e[i].from, p->meta + e[i].from,
 		       e[i].bytes);
 	for (unsigned c = 0; c <= TN_HEAP_CLIENTS; c++)
-		memcpy(to->heap.control[c], from->heap.control[c],
-		       control_used(&p->geo));
+		copy_control(&p->geo, to->heap.control[c],
+			     from->heap.control[c]);
 	memcpy(to->board, from->board, offsetof(struct tn_board, n_written));
 	if (from->board->word)
 		memcpy(to->heap.pool.data + from->board->word,
@@ -118,22 +158,44 @@ bool tn_world_same(const struct tn_world *a, const struct tn_world *b)
 {
 	const struct tn_pool *p = &a->heap.pool;
 	struct extent e[N_EXTENTS];
-	unsigned n = extents(&p->geo, e);
+	unsigned n = extents(a, e);
 
 	for (unsigned i = 0; i < n; i++)
 		if (memcmp(p->meta + e[i].from,
 			   b->heap.pool.meta + e[i].from, e[i].bytes) != 0)
 			return false;
 	for (unsigned c = 0; c <= TN_HEAP_CLIENTS; c++)
-		if (memcmp(a->heap.control[c], b->heap.control[c],
-			   control_used(&p->geo)) != 0)
+		if (!same_control(&p->geo, a->heap.control[c],
+				  b->heap.control[c]))
 			return false;
 	return tn_world_word(a) == tn_world_word(b);
+}
+
+/* Handles say the same, but for how often they were moved and what a free one
+ * once had. */
+static bool same_handles(const struct tn_world *a, const struct tn_world *b)
+{
+	const struct tn_handle *x = a->heap.pool.handles;
+	const struct tn_handle *y = b->heap.pool.handles;
+
+	for (uint64_t i = 0; i < 64 * TN_PAGE_BYTES / sizeof(*x); i++) {
+		uint64_t p = tn64_load_relaxed(&x[i].place);
+		uint64_t q = tn64_load_relaxed(&y[i].place);
+
+		if (TN_HANDLE_STATE(p) != TN_HANDLE_STATE(q) ||
+		    (TN_HANDLE_STATE(p) &&
+		     (TN_HANDLE_OFF(p) != TN_HANDLE_OFF(q) ||
+		      (p ^ q) & TN_HANDLE_TORN)))
+			return false;
+	}
+	return true;
 }
 
 bool tn_world_same_truth(const struct tn_world *a, const struct tn_world *b)
 {
 	const struct tn_geo *g = &a->heap.pool.geo;
+	struct extent e[N_EXTENTS];
+	unsigned n = extents(a, e);
 
 	for (uint64_t i = 0; i < g->n_areas * TN_AREA_ROWS; i++) {
 		uint64_t area = i / TN_AREA_ROWS, row = i % TN_AREA_ROWS;
@@ -142,8 +204,12 @@ bool tn_world_same_truth(const struct tn_world *a, const struct tn_world *b)
 		    tn64_load_relaxed(&b->heap.pool.areas[area].row[row].lo))
 			return false;
 	}
-	return memcmp(a->heap.pool.meta + g->pages, b->heap.pool.meta +
-		      g->pages, g->touched_areas - g->pages) == 0 &&
+	for (unsigned i = 0; i < n; i++)
+		if (e[i].from >= g->pages && e[i].from < g->touched_areas &&
+		    memcmp(a->heap.pool.meta + e[i].from,
+			   b->heap.pool.meta + e[i].from, e[i].bytes) != 0)
+			return false;
+	return (!a->handles || same_handles(a, b)) &&
 	       tn_world_word(a) == tn_world_word(b);
 }
 
@@ -209,7 +275,7 @@ struct tn_lane_ref tn_world_reborn(struct tn_world *w, uint32_t slot)
 		.client = id,
 	};
 
-	memset(w->heap.control[slot], 0, control_used(&w->heap.pool.geo));
+	memset(w->heap.control[slot], 0, w->heap.pool.geo.control_bytes);
 	h->magic = TN_CONTROL_MAGIC;
 	h->major = TN_LAYOUT_MAJOR;
 	h->client = id;

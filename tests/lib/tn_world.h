@@ -32,6 +32,7 @@ struct tn_board {
 
 struct tn_world {
 	struct tn_heap heap;
+	bool handles; /* there may be some: more is copied */
 	struct tn_board *board;
 	struct tn_lane_ref dead, living, owner;
 

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include <tarn/admin.h>
+#include <tarn/handle.h>
 #include <tarn/stats.h>
 #include <tarn/tarn.h>
 
@@ -29,6 +30,7 @@
 #define N_CLIENTS 4
 #define N_CELLS 16
 #define N_SLOTS 48     /* objects that a client holds at most */
+#define N_HANDLES 24   /* ... and handles */
 #define N_BOARD 8      /* places for refs of shared objects */
 #define N_INBOX 8
 #define KILL_MS 40
@@ -40,6 +42,7 @@ struct shared {
 	atomic_bool stop;
 	atomic_uint id[N_CLIENTS];
 	_Atomic tarn_ref inbox[N_CLIENTS][N_INBOX];
+	_Atomic tarn_ref hbox[N_CLIENTS]; /* for handles */
 	_Atomic tarn_ref board[N_BOARD];
 	atomic_ulong n_ops;
 };
@@ -55,6 +58,7 @@ struct client {
 	uint64_t random;
 	struct object *slot[N_SLOTS];
 	tarn_ref hold[N_BOARD];
+	tarn_ref handle[N_HANDLES];
 };
 
 /*
@@ -194,12 +198,72 @@ static void hold_or_release(struct client *c)
 	}
 }
 
+/* Handles */
+
+static void fill(struct client *c, tarn_ref h)
+{
+	struct object *o = tarn_pin(c->pool, h);
+
+	need(o);
+	object_fill(o, (uint32_t)tarn_hbytes(c->pool, h), (uint32_t)c->random);
+	need(tarn_unpin(c->pool, h) == 0);
+}
+
+static void check(struct client *c, tarn_ref h)
+{
+	const struct object *o = tarn_pin_read(c->pool, h);
+
+	need(o && object_is_right(o, tarn_hbytes(c->pool, h)));
+	need(tarn_unpin(c->pool, h) == 0);
+}
+
+/* Away to another client, or away. */
+static void part_with(struct client *c, tarn_ref *h)
+{
+	unsigned to = rnd(c, N_CLIENTS);
+	int r = -ESRCH;
+
+	check(c, *h);
+	if (!shared->hbox[to] && rnd(c, 2)) {
+		r = tarn_give(c->pool, *h, shared->id[to]);
+		need(r == 0 || r == -ESRCH);
+		if (r == 0)
+			atomic_store(&shared->hbox[to], *h);
+	}
+	need(r == 0 || tarn_hfree(c->pool, *h) == 0);
+	*h = 0;
+}
+
+static void step_handle(struct client *c)
+{
+	tarn_ref *h = &c->handle[rnd(c, N_HANDLES)], given;
+
+	if (*h && rnd(c, 2)) {
+		fill(c, *h);
+	} else if (*h) {
+		part_with(c, h);
+	} else if ((given = atomic_exchange(&shared->hbox[c->n], 0))) {
+		int r = tarn_take(c->pool, given);
+
+		need(r == 0 || r == -ESTALE || r == -EPERM || r == -EINVAL);
+		*h = r == 0 ? given : 0;
+	} else {
+		*h = tarn_halloc(c->pool, rnd(c, 20) ? 16 + rnd(c, 2048) :
+						       32769 + rnd(c, 99999));
+		need(*h || errno == ENOMEM);
+		if (*h)
+			fill(c, *h);
+	}
+}
+
 static void step(struct client *c)
 {
 	struct object **slot = &c->slot[rnd(c, N_SLOTS)];
 	uint32_t what = rnd(c, 8);
 
-	if (what == 0) {
+	if (rnd(c, 4) == 0) {
+		step_handle(c);
+	} else if (what == 0) {
 		hold_or_release(c);
 	} else if (!*slot) {
 		if (what < 4)
@@ -225,6 +289,8 @@ static void leave(struct client *c)
 	for (int i = 0; i < N_SLOTS; i++)
 		if (c->slot[i])
 			drop(c, c->slot[i]);
+	for (int i = 0; i < N_HANDLES; i++)
+		need(tarn_hfree(c->pool, c->handle[i]) == 0);
 	for (int i = 0; i < N_BOARD; i++)
 		need(!c->hold[i] || tarn_release(c->pool, c->hold[i]) == 0);
 	tarn_pool_close(c->pool);
@@ -320,6 +386,7 @@ static void audit_at_rest(struct tarn *t)
 	a = audit(t, TARN_AUDIT_QUIESCENT);
 	assert_int_equal(a.slots_held + a.slots_kept + a.slots_given, 0);
 	assert_int_equal(a.slots_shared + a.holds + a.slots_link, 0);
+	assert_int_equal(a.slots_handle + a.runs_handle + a.handles, 0);
 	empty_cells(t);
 	tn_test_eventually(10, all_have_left(t));
 	a = audit(t, TARN_AUDIT_QUIESCENT);
@@ -351,7 +418,7 @@ static void an_audit_while_clients_work_and_die_finds_nothing(void **state)
 {
 	unsigned n[N_CLIENTS], n_audits = 0, n_kills = 0;
 	int64_t end = tn_test_now_ms() + seconds * 1000, next_kill = 0;
-	unsigned long busy = 0, holds = 0, hands = 0;
+	unsigned long busy = 0, holds = 0, hands = 0, handles = 0;
 	pid_t pid[N_CLIENTS];
 	struct tarn *t;
 
@@ -370,6 +437,7 @@ static void an_audit_while_clients_work_and_die_finds_nothing(void **state)
 		busy += a.n_busy;
 		holds += a.holds;
 		hands += a.pages_hand + a.slots_link;
+		handles += a.handles;
 		if (tn_test_now_ms() < next_kill)
 			continue;
 		audit_all_stopped(t, pid);
@@ -380,8 +448,8 @@ static void an_audit_while_clients_work_and_die_finds_nothing(void **state)
 	for (unsigned i = 0; i < N_CLIENTS; i++)
 		assert_int_equal(tn_test_wait(pid[i]), 0);
 	print_message("%u audits, %u kills, %lu operations; seen: %lu holds, "
-		      "%lu in hands, %lu too busy\n", n_audits, n_kills,
-		      shared->n_ops, holds, hands, busy);
+		      "%lu in hands, %lu handles, %lu too busy\n", n_audits,
+		      n_kills, shared->n_ops, holds, hands, handles, busy);
 	audit_at_rest(t);
 	tarn_disconnect(t);
 	tn_test_daemon_stop(&tarnd);

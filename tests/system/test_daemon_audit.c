@@ -194,7 +194,7 @@ static void a_poisoned_pool_is_told_with_client_and_place(void **state)
 	assert_true(tn64_load_relaxed(&header->poison) != 0);
 	assert_int_equal(tn_raw_stat(owner, "p", &info), 0);
 	assert_true(info.flags & TN_INFO_POISONED);
-	snprintf(text, sizeof(text), "recovery of client %u, phase 0",
+	snprintf(text, sizeof(text), "recovery of client %u, phase 1",
 		 (unsigned)o.client);
 	assert_true(tn_test_daemon_said(&d, text));
 assert_true(tn_test_daemon_said(&d, "itself: record of lane "));

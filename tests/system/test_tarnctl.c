@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <tarn/handle.h>
 #include <tarn/tarn.h>
 
 #include "tests/lib/tn_raw.h"
@@ -204,10 +205,15 @@ static void stat_tells_who_holds_how_much(void **state)
 	assert_int_equal(tarn_cache_open(pool, "nodes", 100, 0, &cache), 0);
 	assert_non_null(p[1] = tarn_cache_alloc(cache));
 	assert_non_null(p[2] = tarn_run_alloc(pool, 3, 0));
+	assert_int_equal(tool_run(CTL "stat p"), 0);
+	assert_not_said("movable");
+	assert_true(tarn_halloc(pool, 3000));
 
 	assert_int_equal(tool_run(CTL "stat p"), 0);
 	assert_said("pool p: slab of 16M, first fit, mode");
-	assert_said("in 12 objects; 12K of it in page runs");
+	assert_said("movable   3K of it in objects of 1 handles");
+	assert_said("(movable)");
+	assert_said("in 13 objects; 12K of it in page runs");
 	assert_said("nodes");
 	assert_said("pool"); /* the holder of the detached one */
 
@@ -218,9 +224,12 @@ static void stat_tells_who_holds_how_much(void **state)
 	snprintf(want, sizeof(want), "\"id\": %u,", tarn_client_id(pool));
 	assert_said(want);
 	assert_said("\"command\": \"test_tarnctl\"");
-	assert_said("\"objects\": 11");
+	assert_said("\"objects\": 12");
 	assert_said("\"objects\": 1,");
-	assert_said("\"live_objects\": 12");
+	assert_said("\"live_objects\": 13");
+	assert_said("\"handles\": 1,");
+	assert_said("\"movable_bytes\": 3072");
+	assert_said("\"movable\": true");
 	assert_said("\"run_bytes\": 12288");
 	tarn_cache_close(cache);
 	tarn_pool_close(pool);

@@ -8,6 +8,8 @@
 
 #include "audit/audit.h"
 #include "pool/cache.h"
+#include "pool/fit.h"
+#include "pool/handle.h"
 #include "pool/share.h"
 #include "tests/lib/tn_heap.h"
 
@@ -21,6 +23,10 @@ static struct tn_audit_control controls[N_CONTROLS];
 static struct tn_audit_in in;
 static uint64_t slab, wide, run, big, idle; /* pages; the last one is free */
 static uint64_t shared; /* an object that clients 1 and 2 hold */
+/* client 1's handle 0, and its object; they are the first slots of slabs */
+static uint64_t entry, thing;
+static uint64_t moved_run; /* a page, of client 2's handle 1 */
+#define MOVABLE (TN_CLASS_MOVABLE + 3)
 
 static inline void control_header(unsigned c)
 {
@@ -37,6 +43,36 @@ static inline void control_header(unsigned c)
 		.client = h->client,
 		.alive = true,
 	};
+}
+
+static inline void bind(uint64_t off, uint64_t to)
+{
+	struct tn_object obj;
+
+	assert_int_equal(tn_object_find(&heap.pool, to, &obj), 0);
+	assert_true(tn_handle_bind(&heap.pool, off, &obj, to));
+}
+
+/* Two handles: of a slot, and of a run of three pages. */
+static inline void furnish_handles(void)
+{
+	struct tn_slab_cursor none = { 0 };
+	struct tn_slot h[4], o[3];
+
+	assert_int_equal(tn_slab_claim(&heap.pool, &lane[1], TN_CLASS_HANDLE,
+				       &none, h, 4), 4);
+	entry = tn_pool_off(&heap.pool, h[3].p);
+	assert_int_equal(tn_slab_claim(&heap.pool, &lane[1], MOVABLE, &none, o,
+				       3), 3);
+	thing = tn_pool_off(&heap.pool, o[2].p);
+	tn16_store_relaxed(h[3].tag, TN_TAG_HELD | 1);
+	tn16_store_relaxed(o[2].tag, TN_TAG_HELD | 1);
+	bind(entry, thing);
+	assert_int_equal(tn_run_alloc(&heap.pool, &lane[1], 3, TN_FIRST_FIT |
+			 TN_AMONG(TN_GROUP_MOVABLE), &moved_run), 0);
+	tn16_store_relaxed(h[2].tag, TN_TAG_HELD | 1);
+	bind(entry + 16, moved_run << 12);
+	assert_int_equal(tn_hold_give(&heap.pool, &lane[1], entry + 16, 2), 0);
 }
 
 /* A page of every kind, and a tag of every form that rests. */
@@ -70,6 +106,7 @@ static inline void furnish(void)
 	assert_int_equal(tn_run_alloc(&heap.pool, &lane[3], 700, TN_FIRST_FIT,
 				      &big), 0);
 	idle = run + 5;
+	furnish_handles();
 }
 
 static inline int setup(void **state)

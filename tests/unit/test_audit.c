@@ -71,6 +71,19 @@ static struct tn_root *unused_root(void)
 			return &heap.pool.roots[i];
 }
 
+static struct tn_handle *handle(void) { return &heap.pool.handles[0]; }
+static void set_place(uint64_t place)
+{ tn64_store_relaxed(&handle()->place, place); }
+static void set_line(unsigned i, uint64_t idx, uint64_t from, uint64_t to)
+{
+	struct tn_move *m = (struct tn_move *)(void *)
+			    (heap.control[0] + heap.pool.geo.journal) + i;
+
+	tn64_store_relaxed(&m->from, from);
+	tn64_store_relaxed(&m->to, to);
+	tn64_store_relaxed(&m->handle, idx + 1);
+}
+
 static void do_FILES(void) { in.meta_bytes -= TN_PAGE_BYTES; }
 static void do_MAGIC(void) { heap.pool.header->magic ^= 1; }
 static void do_VERSION(void) { heap.pool.header->major++; }
@@ -103,6 +116,25 @@ static void do_STEP_GONE(void)
 	controls[4].alive = false;
 	set_op(&lane[4], TN_OP(TN_OP_GIVE, 0, 0), slab << 12, 2);
 }
+static void do_PIN_LANE(void)
+{
+	tn64_store_relaxed(tn_lane_pins(&heap.pool.geo, heap.control[1], 3),
+			   tn64_load_relaxed(&handle()->ref));
+}
+static void do_PIN_LONG(void)
+{
+	struct tn_long_pin *l = (struct tn_long_pin *)(void *)
+				(heap.control[1] + heap.pool.geo.long_pins);
+
+	tn64_store_relaxed(&l[5].ref, tn64_load_relaxed(&handle()->ref));
+	tn64_store_relaxed(&l[5].count, 1);
+}
+static void do_MOVE_LINE(void) { set_line(3, 0, thing, thing); }
+static void do_MOVE_TWICE(void)
+{
+	set_line(3, 0, thing, thing + 64);
+	set_line(7, 1, moved_run << 12, thing + 64);
+}
 static void do_HAND_UNCLAIMED(void) { hand(&lane[1], idle, 1); }
 static void do_HAND_TWICE(void) { hand(&lane[2], taken(), 2); }
 static void do_HAND_WORD(void) { set_word(taken(), TN_PAGE_RUN | 3 << 8); }
@@ -132,7 +164,9 @@ static void do_RUN_WORD(void) { set_word(big + 600, TN_PAGE_RUN | 1 << 8); }
 static void do_RUN_HOLDER(void) { set_tag(run, 0, 0); }
 static void do_RUN_TAG(void) { set_tag(run + 1, 0, TN_TAG_HELD | 3); }
 static void do_SLAB_CLASS(void)
-{ set_word(slab, TN_PAGE_SLAB_WORD(300, 0)); }
+{ set_word(slab, TN_PAGE_SLAB_WORD(TN_CLASS_MOVABLE - 1, 0)); }
+static void do_SLAB_GROUND(void)
+{ set_word(slab, TN_PAGE_SLAB_WORD(TN_CLASS_HANDLE, 0)); }
 static void do_SLAB_PLACE(void)
 {
 	set_bit(run + 5);
@@ -156,6 +190,35 @@ static void do_TAG_LINK(void) { set_tag(slab, 1, TN_TAG_LINK | 1); }
 static void do_SHARE_NONE(void)
 {
 	memset((void *)record_from(record()), 0, sizeof(struct tn_share));
+}
+static void do_BACK_CLASS(void) { set_tag(slab, 1, TN_TAG_HANDLE); }
+static void do_BACK_LINK(void) { set_tag(thing >> 12, 9, TN_TAG_HANDLE); }
+static void do_HANDLE_PLACE(void) { set_place(3ULL << 62 | thing >> 4); }
+static void do_HANDLE_REF(void)
+{
+	tn64_store_relaxed(&handle()->ref,
+			   tn64_load_relaxed(&handle()->ref) + 1);
+}
+static void do_HANDLE_FREE(void)
+{
+	uint64_t page = entry >> 12;
+
+	tn64_store_relaxed(&heap.pool.handles[9].ref, 9 + tn64_load_relaxed(
+							&handle()->ref));
+	tn64_store_relaxed(&heap.pool.handles[9].place, tn64_load_relaxed(
+							&handle()->place));
+	assert_int_equal(tn16_load_relaxed(&heap.pool.tags[
+				tn_tag_index(page, 9)]), 0);
+}
+static void do_HANDLE_OBJECT(void)
+{ set_tag(thing >> 12, (thing & 4095) / 64, TN_TAG_POOL); }
+static void do_HANDLE_MOVING(void)
+{ set_place(TN_HANDLE_PLACE(TN_HANDLE_MOVING, thing)); }
+static void do_HANDLE_BORN(void)
+{
+	/* of a page behind the slab's */
+	tn64_store_relaxed(&heap.pool.handles[5000].ref, 5000 +
+			   tn64_load_relaxed(&handle()->ref));
 }
 static void do_SHARE_STAMP(void)
 {
@@ -186,6 +249,13 @@ static void do_LINK_TWICE(void)
 	set_op(&second, TN_OP(TN_OP_PUBLISH, 0, 0), slab << 12, 64);
 }
 static void do_FIT_VALUE(void) { tn8_store_relaxed(&heap.pool.fit[0], 11); }
+static void do_GROUP_VALUE(void)
+{ tn8_store_relaxed(&heap.pool.groups[0], 3); }
+static void do_PIN_HANDLE(void)
+{
+	tn64_store_relaxed(tn_lane_pins(&heap.pool.geo, heap.control[1], 1),
+			   TN_HANDLE_REF | heap.pool.geo.n_handles);
+}
 static void do_NAME(void) { root()->name[0] ^= 1; }
 
 #define CASE(sentence, text) { TN_AUDIT_##sentence, do_##sentence },

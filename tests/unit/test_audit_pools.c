@@ -31,20 +31,24 @@ static void what_is_there_is_counted(void **state)
 	(void)state;
 	furnish();
 	must_hold("furnished");
-	assert_int_equal(r->pages_run, 705);
-	assert_int_equal(r->runs, 2);
-	assert_int_equal(r->slabs, 3);
-	assert_int_equal(r->pages_slab, 4 + 16 + 4);
-	assert_int_equal(r->pages_free, (BYTES >> 12) - 705 - 24);
-	assert_int_equal(r->slots, 256 + 32 + 128);
-	assert_int_equal(r->slots_free, 246 + 31 + 125);
+	assert_int_equal(r->pages_run, 705 + 3);
+	assert_int_equal(r->runs, 3);
+	assert_int_equal(r->runs_handle, 1);
+	assert_int_equal(r->slabs, 5);
+	assert_int_equal(r->pages_slab, 4 + 16 + 4 + 4);
+	assert_int_equal(r->pages_handle, 4);
+	assert_int_equal(r->pages_free, (BYTES >> 12) - 708 - 28);
+	assert_int_equal(r->slots, 256 + 32 + 128 + 256 + 1024);
+	assert_int_equal(r->slots_free, 246 + 31 + 125 + 253 + 1020);
 	assert_int_equal(r->slots_pool, 1);
-	assert_int_equal(r->clients[1].held, 3);
+	assert_int_equal(r->slots_handle, 1);
+	assert_int_equal(r->handles, 2);
+	assert_int_equal(r->clients[1].held, 3 + 1);
 	assert_int_equal(r->slots_shared, 1);
 	assert_int_equal(r->shares, 1);
 	assert_int_equal(r->holds, 2);
-	assert_int_equal(r->clients[1].kept, 4);
-	assert_int_equal(r->clients[2].given, 1);
+	assert_int_equal(r->clients[1].kept, 4 + 2 + 2);
+	assert_int_equal(r->clients[2].given, 2);
 	assert_int_equal(r->clients[2].kept, 4);
 	assert_int_equal(r->clients[3].runs, 2);
 	taken();
@@ -95,7 +99,13 @@ static void every_class_and_cache_is_cut_the_same(void **state)
 		assert_int_equal(cut.bytes, heap.shapes[c].bytes);
 		assert_int_equal(cut.slots, heap.shapes[c].slots);
 		assert_int_equal(cut.pages, 1U << heap.shapes[c].order);
+		cut = tn_audit_cut_class(TN_CLASS_MOVABLE + c);
+		shape = heap.shapes[TN_CLASS_MOVABLE + c];
+		assert_int_equal(cut.bytes, shape.bytes);
+		assert_int_equal(cut.slots, shape.slots);
 	}
+	cut = tn_audit_cut_class(TN_CLASS_HANDLE);
+	assert_int_equal(cut.slots, heap.shapes[TN_CLASS_HANDLE].slots);
 	for (uint32_t bytes = 16; bytes <= 32768; bytes += 16) {
 		memset(&shape, 0, sizeof(shape));
 		tn_shape_init(&shape, bytes);
@@ -117,11 +127,21 @@ static void the_sections_lie_at_the_same_places(void **state)
 		assert_true(tn_audit_geo_init(&g, bytes));
 		assert_int_equal(g.at[TN_AUDIT_AT_ROOTS], geo.roots);
 		assert_int_equal(g.at[TN_AUDIT_AT_DONE], geo.done);
+		assert_int_equal(g.at[TN_AUDIT_AT_GROUPS], geo.groups);
 		assert_int_equal(g.at[TN_AUDIT_AT_HINTS], geo.hints);
 		assert_int_equal(g.at[TN_AUDIT_AT_TAGS], geo.tags);
 		assert_int_equal(g.at[TN_AUDIT_AT_SHARES], geo.shares);
+		assert_int_equal(g.at[TN_AUDIT_AT_BACKS], geo.backs);
+		assert_int_equal(g.at[TN_AUDIT_AT_HANDLES], geo.handles);
 		assert_int_equal(g.at[TN_AUDIT_AT_END], geo.meta_bytes);
+		assert_int_equal(g.handle_page, geo.handle_page);
+		assert_int_equal(g.n_handles, geo.n_handles);
 	}
+	assert_int_equal(TN_AUDIT_AT_LANES, geo.lanes);
+	assert_int_equal(TN_AUDIT_AT_PINS, geo.pins);
+	assert_int_equal(TN_AUDIT_AT_LONG_PINS, geo.long_pins);
+	assert_int_equal(TN_AUDIT_AT_JOURNAL, geo.journal);
+	assert_int_equal(TN_AUDIT_CONTROL_BYTES, geo.control_bytes);
 }
 
 /* A lane takes and gives at random. */
@@ -206,7 +226,7 @@ static void it_holds_while_others_are_at_work(void **state)
 	for (unsigned i = 0; i < 3; i++)
 		pthread_join(t[i], NULL);
 	print_message("too busy for a verdict: %u of %u areas\n",
-		      (unsigned)busy, 300 * 4);
+		      (unsigned)busy, 300 * 5);
 	in.quiescent = true;
 	must_hold("afterwards");
 }
@@ -315,8 +335,11 @@ static void scribbles_are_survived(void **state)
 		TARGET("tags", m, g->tags, 4 << 18),
 		TARGET("touched", m, g->touched_areas,
 		       g->shares - g->touched_areas),
-		TARGET("shares", m, g->shares, g->meta_bytes - g->shares),
+		TARGET("shares", m, g->shares, g->backs - g->shares),
+		TARGET("backs", m, g->backs, g->handles - g->backs),
+		TARGET("handles", m, g->handles, 64 * 16),
 		TARGET("control", c, 0, 4096 + 16 * 64),
+		TARGET("pins", c, g->pins, g->long_pins - g->pins),
 	};
 	for (unsigned i = 0; i < 20000 / SLOWER; i++)
 		scribble_once(&targets[i % TN_ARRAY_LEN(targets)], &seed);

@@ -101,7 +101,9 @@ static void geometry_refuses_what_is_no_pool_size(void **state)
 	assert_int_equal(tn_geo_init(&geo, TN_POOL_BYTES_MAX + 4096), -EINVAL);
 	assert_int_equal(tn_geo_init(&geo, TN_POOL_BYTES_MIN), 0);
 	assert_int_equal(tn_geo_init(&geo, TN_POOL_BYTES_MAX), 0);
-	assert_int_equal(geo.n_areas, 1 << 19);
+	assert_int_equal(geo.n_data_areas, 1 << 19);
+	/* handles for no more than refs can tell apart */
+	assert_int_equal(geo.n_handles, 1 << 30);
 }
 
 int main(void)

@@ -241,6 +241,7 @@ static void the_census_finds_every_object_and_its_holder(void **state)
 	assert_int_equal(c.clients[2].bytes, 700 * 4096);
 	assert_int_equal(c.run_bytes, 700 * 4096);
 	assert_int_equal(c.free_pages, 2048 - 700 - 4);
+	assert_int_equal(c.handles, 0);
 	tn_heap_fini(&heap);
 }
 

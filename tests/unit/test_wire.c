@@ -18,13 +18,15 @@ static const size_t body_bytes[TN_MSG_N_OPS] = {
 	[TN_MSG_LEAVE] = sizeof(struct tn_leave),
 	[TN_MSG_CONTROLS] = sizeof(struct tn_controls),
 	[TN_MSG_REVOKE] = sizeof(struct tn_by_name),
+	[TN_MSG_COMPACT] = sizeof(struct tn_compact_request),
 };
 
 static int has_name(uint16_t op)
 {
 	return op == TN_MSG_CREATE || op == TN_MSG_DESTROY ||
 	       op == TN_MSG_STAT || op == TN_MSG_LIST || op == TN_MSG_OPEN ||
-	       op == TN_MSG_CONTROLS || op == TN_MSG_REVOKE;
+	       op == TN_MSG_CONTROLS || op == TN_MSG_REVOKE ||
+	       op == TN_MSG_COMPACT;
 }
 
 /* A well-formed request of each op. */

@@ -23,12 +23,14 @@ static const struct column page_columns[] = {
 	{ "run", NULL, COLUMN_NUMBER },
 	{ "slab", NULL, COLUMN_NUMBER },
 	{ "hand", NULL, COLUMN_NUMBER },
+	{ "handle", NULL, COLUMN_NUMBER },
 };
 
 static const struct column run_columns[] = {
 	{ "all", NULL, COLUMN_NUMBER },
 	{ "pool", NULL, COLUMN_NUMBER },
 	{ "shared", NULL, COLUMN_NUMBER },
+	{ "handle", NULL, COLUMN_NUMBER },
 };
 
 static const struct column slot_columns[] = {
@@ -41,6 +43,8 @@ static const struct column slot_columns[] = {
 	{ "link", NULL, COLUMN_NUMBER },
 	{ "pool", NULL, COLUMN_NUMBER },
 	{ "shared", NULL, COLUMN_NUMBER },
+	{ "handle", NULL, COLUMN_NUMBER },
+	{ "handles", NULL, COLUMN_NUMBER },
 	{ "holds", NULL, COLUMN_NUMBER },
 };
 
@@ -118,12 +122,14 @@ static void print_json(const struct request *q, const struct tarn_audit *a)
 	table_number(t, a->n_controls);
 	print_member(t, '{');
 	PRINT_NUMBERS("pages", page_columns, a->pages, a->pages_free,
-		      a->pages_run, a->pages_slab, a->pages_hand);
+		      a->pages_run, a->pages_slab, a->pages_hand,
+		      a->pages_handle);
 	PRINT_NUMBERS("runs", run_columns, a->runs, a->runs_pool,
-		      a->runs_shared);
+		      a->runs_shared, a->runs_handle);
 	PRINT_NUMBERS("slots", slot_columns, a->slabs, a->slots, a->slots_free,
 		      a->slots_held, a->slots_kept, a->slots_given,
-		      a->slots_link, a->slots_pool, a->slots_shared, a->holds);
+		      a->slots_link, a->slots_pool, a->slots_shared,
+		      a->slots_handle, a->handles, a->holds);
 	print_finding("finding", &a->finding);
 	print_finding("weak", &a->weak);
 	puts("\n}");

@@ -27,6 +27,10 @@ static const char help[] =
 	"                         it\n"
 	"      --revoke           take it from them, too\n"
 	"  trim NAME              return a pool's free memory to the system\n"
+	"  compact NAME           make it small while it is in use\n"
+	"      --percent N        of a processor that this may take; 100\n"
+	"  map NAME               draw where it is full\n"
+	"      --png FILE         as a picture (by gnuplot)\n"
 	"  audit NAME [--json]    does all hold that a pool promises?\n"
 	"      --quiescent        nobody uses it: look closer\n"
 	"\n"
@@ -48,6 +52,8 @@ static const struct option options[] = {
 	{ "reserve", no_argument, NULL, 'r' },
 	{ "revoke", no_argument, NULL, 'R' },
 	{ "quiescent", no_argument, NULL, 'q' },
+	{ "percent", required_argument, NULL, 'P' },
+	{ "png", required_argument, NULL, 'f' },
 	{ "version", no_argument, NULL, 'V' },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
@@ -65,6 +71,8 @@ static const struct command {
 	{ "create", run_create, true, "bkpmgar", FAILED },
 	{ "destroy", run_destroy, true, "R", FAILED },
 	{ "trim", run_trim, true, "", FAILED },
+	{ "compact", run_compact, true, "P", FAILED },
+	{ "map", run_map, true, "f", FAILED },
 	{ "audit", run_audit, true, "jq", TROUBLE },
 };
 
@@ -139,6 +147,14 @@ static int option(struct request *q, int opt)
 		return misused("no such group:", optarg);
 	case 'q':
 		q->quiescent = true;
+		return 0;
+	case 'P':
+		if (parse_number(optarg, 10, &q->percent) && q->percent &&
+		    q->percent <= 100)
+			return 0;
+		return misused("no such percentage:", optarg);
+	case 'f':
+		q->png = optarg;
 		return 0;
 	case 'a':
 		q->opts.flags |= TARN_POOL_ABORT_ON_MISUSE;

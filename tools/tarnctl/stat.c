@@ -34,11 +34,14 @@ static const struct column pool_columns[] = {
 	{ "cached_bytes", NULL, COLUMN_BYTES },
 	{ "free_pages", NULL, COLUMN_NUMBER },
 	{ "largest_run", NULL, COLUMN_NUMBER },
+	{ "handles", NULL, COLUMN_NUMBER },
+	{ "movable_bytes", NULL, COLUMN_BYTES },
 };
 
 static const struct column class_columns[] = {
 	{ "object_bytes", "OBJECT", COLUMN_BYTES },
 	{ "name", "CACHE", COLUMN_TEXT },
+	{ "movable", NULL, COLUMN_FLAG },
 	{ "slabs", "SLABS", COLUMN_NUMBER },
 	{ "slots", "SLOTS", COLUMN_NUMBER },
 	{ "live", "LIVE", COLUMN_NUMBER },
@@ -85,7 +88,17 @@ static struct table *pool_table(const struct tarn_pool_info *p,
 	table_bytes(t, s->cached_bytes);
 	table_number(t, s->free_pages);
 	table_number(t, s->largest_run);
+	table_number(t, s->handles);
+	table_bytes(t, s->movable_bytes);
 	return t;
+}
+
+/* People are told in the same column which ones have handles. */
+static const char *class_name(const struct tarn_class_stat *c, bool json)
+{
+	if (c->movable && !json)
+		return "(movable)";
+	return c->name[0] ? c->name : NULL;
 }
 
 static struct table *class_table(const struct tarn_stats *s, bool json)
@@ -98,7 +111,8 @@ static struct table *class_table(const struct tarn_stats *s, bool json)
 
 		table_row(t);
 		table_bytes(t, c->object_bytes);
-		table_text(t, c->name[0] ? c->name : NULL);
+		table_text(t, class_name(c, json));
+		table_flag(t, c->movable);
 		table_number(t, c->slabs);
 		table_number(t, c->slots);
 		table_number(t, c->live);
@@ -185,6 +199,10 @@ static void print_inside(const struct tarn_stats *s)
 	printf("live      %s in %" PRIu64 " objects; %s of it in page runs\n",
 	       bytes_text(s->live_bytes, live), s->live_objects,
 	       bytes_text(s->run_bytes, runs));
+	if (s->handles)
+		printf("movable   %s of it in objects of %" PRIu64
+		       " handles\n", bytes_text(s->movable_bytes, live),
+		       s->handles);
 	printf("cached    %s that threads keep for themselves\n",
 	       bytes_text(s->cached_bytes, cached));
 	printf("free      %s in whole pages; a run of %s would fit\n",

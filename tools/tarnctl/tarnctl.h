@@ -16,6 +16,8 @@ struct request {
 	bool json;
 	bool quiescent;         /* of audit */
 	bool revoke;            /* of destroy */
+	const char *png;        /* of map: a file, or NULL */
+	uint32_t percent;       /* of compact; 0: not given */
 	struct tarn_pool_opts opts; /* of create */
 	struct tarn *tarn;
 };
@@ -27,6 +29,8 @@ int run_destroy(struct request *q);
 int run_stat(struct request *q);
 int run_trim(struct request *q);
 int run_audit(struct request *q);
+int run_compact(struct request *q);
+int run_map(struct request *q);
 
 /** failed() - "tarnctl: ...: why"; Return: FAILED */
 int failed(int r, const char *fmt, ...)

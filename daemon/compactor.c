@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Making a pool small while it is in use.
+ *
+ *	        start()
+ *	  idle ---------> LOOK --> MOVE --> PUNCH --> idle
+ *	                   |   <-------------'   pass after pass, while one
+ *	                   `--> PUNCH            frees enough
+ *
+ * It is a task of the reaper's thread, in slices of some 200 us: the mover
+ * (pool/move.c) takes objects down, pool/trim.c claims what is free, and this
+ * gives it back to the system. Recoveries of the same pool come in between.
+ *
+ *   I1  one run for each pool at a time. It keeps a reference of the pool
+ *   I2  what stands in compaction is the thread's from reaper_do() to .done;
+ *       .status is a copy, under its lock
+ *   I3  pool->attachments changes under .clients: the thread goes through it
+ *       for the control files. A process is in there before it can know its
+ *       control file, so that no pin of before the barrier is missed
+ *
+ * With a budget below 100 % a run is cut into bursts of BURST_NS, and the loop
+ * waits between them as long as the budget says. Clients do not notice either
+ * way: what they meet in the middle of a move they call off.
+ *
+ * A pool that loses its name, or is revoked, is compacted no further: pages.c
+ * is the next to work on it.
+ *
+ * What is not done: nothing is moved in a pool that is poisoned, or if there
+ * is no membarrier here.
+ */
+#include "daemon/compactor.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <linux/membarrier.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "daemon/attachment.h"
+#include "daemon/clock.h"
+#include "daemon/log.h"
+#include "daemon/pool.h"
+#include "daemon/server.h"
+#include "pool/compact.h"
+#include "pool/trim.h"
+
+#define SLICE_BYTES (256ULL << 10) /* moved: some 200 us */
+#define BURST_NS 5000000           /* a twentieth of a processor: each 100 ms */
+#define PASSES_MAX 8U              /* what is still pinned then, stays */
+#define PAUSE_US 50                /* a section may last some of these */
+
+struct compaction {
+	struct pool *pool;
+	struct tn_mover mover;
+	struct tn_compact pass;
+	unsigned percent;          /* of a processor */
+	uint64_t moved_before;     /* this pass, in bytes */
+	uint64_t ended_before;
+	off_t punch_at;
+	bool handles;              /* ... in meta; else in data */
+	int64_t burst_began;
+};
+
+static struct compactor *of_task(struct reaper_task *task)
+{
+	return tn_list_entry(task, struct compactor, task);
+}
+
+/* The mover's questions */
+
+static int fence(void *arg)
+{
+	(void)arg;
+	return (int)syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0,
+			    0);
+}
+
+static void clients(void *arg, struct tn_mover *m)
+{
+	struct compactor *c = arg;
+	struct pool *pool = c->run->pool;
+
+	pthread_mutex_lock(&c->clients);
+	tn_list_for_each(link, &pool->attachments)
+		tn_move_look(m, tn_list_entry(link, struct attachment,
+					      of_pool)->control.map);
+	pthread_mutex_unlock(&c->clients);
+}
+
+static void pause_(void *arg)
+{
+	(void)arg;
+	usleep(PAUSE_US);
+}
+
+/* A fault for each page of what is copied takes longer than the copy. */
+static void reach(void *arg, uint64_t off, uint64_t bytes, bool write)
+{
+	const struct compactor *c = arg;
+	uint8_t *data = c->run->pool->data.map;
+
+	madvise(data + off, bytes,
+		write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
+}
+
+/* Status */
+
+static uint64_t resident(const struct pool *pool)
+{
+	return backing_resident(&pool->data) + backing_resident(&pool->meta);
+}
+
+static void tell(struct compactor *c, unsigned state, int error)
+{
+	const struct compaction *run = c->run;
+	const struct tn_mover *m = &run->mover;
+
+	pthread_mutex_lock(&c->status_lock);
+	c->status.state = state;
+	c->status.error = error;
+	c->status.done = (uint32_t)tn_compact_done(&run->pass);
+	c->status.of = (uint32_t)run->pass.n_areas;
+	c->status.moved_objects = m->moved_objects;
+	c->status.moved_bytes = m->moved_bytes;
+	c->status.pinned = m->pinned;
+	c->status.undone = m->undone;
+	c->status.after = resident(run->pool);
+	pthread_mutex_unlock(&c->status_lock);
+}
+
+void compactor_status(struct pool *pool, struct tn_compaction *ret)
+{
+	struct compactor *c = &pool->compactor;
+
+	pthread_mutex_lock(&c->status_lock);
+	*ret = c->status;
+	pthread_mutex_unlock(&c->status_lock);
+}
+
+/* Punching */
+
+static int punch_at(const struct backing *b, uint64_t off, uint64_t bytes)
+{
+	return fallocate(b->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			 (off_t)off, (off_t)bytes) < 0 ? tn_neg_errno() : 0;
+}
+
+static int punch(void *arg, uint64_t page, uint64_t n)
+{
+	const struct pool *pool = arg;
+	uint64_t handles = pool->geo.handle_page;
+
+	if (page < handles)
+		return punch_at(&pool->data, page << TN_PAGE_SHIFT,
+				n << TN_PAGE_SHIFT);
+	return punch_at(&pool->meta, pool->geo.handles +
+			((page - handles) << TN_PAGE_SHIFT),
+			n << TN_PAGE_SHIFT);
+}
+
+/* The next stretch of the file at or after @at that is in memory, an area at
+ * most. Return: false: none. */
+static bool next_stretch(const struct backing *b, off_t at, off_t *ret_from,
+			 off_t *ret_to)
+{
+	off_t from = lseek(b->fd, at, SEEK_DATA), to;
+
+	if (from < 0)
+		return false;
+	to = lseek(b->fd, from, SEEK_HOLE);
+	if (to < 0)
+		return false;
+	*ret_from = from;
+	*ret_to = to - from > (off_t)TN_AREA_BYTES ?
+		  from + (off_t)TN_AREA_BYTES : to;
+	return true;
+}
+
+static int punch_slice(struct compaction *run)
+{
+	struct pool *pool = run->pool;
+	const struct tn_geo *geo = &pool->geo;
+	const struct backing *b = run->handles ? &pool->meta : &pool->data;
+	/* the first page of the file's in page space, and where it lies */
+	uint64_t first = run->handles ? geo->handle_page : 0;
+	uint64_t base = run->handles ? geo->handles : 0;
+	off_t from, to;
+
+	if (run->handles && run->punch_at < (off_t)base)
+		run->punch_at = (off_t)base;
+	if (!next_stretch(b, run->punch_at, &from, &to)) {
+		if (run->handles)
+			return 0;
+		run->handles = true;
+		run->punch_at = 0;
+		return 1;
+	}
+	run->punch_at = to;
+	return tn_trim(&pool->view, &run->mover.self,
+		       first + (((uint64_t)from - base) >> TN_PAGE_SHIFT),
+		       first + (((uint64_t)to - base) >> TN_PAGE_SHIFT), punch,
+		       pool) < 0 ? -EUCLEAN : 1;
+}
+
+/* Slices */
+
+static void begin_pass(struct compaction *run)
+{
+	run->moved_before = run->mover.moved_bytes;
+	run->ended_before = run->mover.ended;
+	tn_compact_begin(&run->pass, &run->mover);
+}
+
+/* Was the pass worth another? One that frees little of what it moves is not. */
+static bool again(struct compactor *c)
+{
+	struct compaction *run = c->run;
+	uint64_t moved = run->mover.moved_bytes - run->moved_before;
+	uint64_t freed = (run->mover.ended - run->ended_before)
+			 << TN_PAGE_SHIFT;
+
+	return ++c->status.passes < PASSES_MAX && moved &&
+	       freed >= moved / 100;
+}
+
+static int move_slice(struct compactor *c)
+{
+	struct compaction *run = c->run;
+	int r = tn_compact_step(&run->pass, SLICE_BYTES);
+
+	if (r < 0 && r != -ENOSYS)
+		return r;
+	if (r > 0)
+		return 1;
+	if (r == 0 && again(c)) {
+		begin_pass(run);
+		return 1;
+	}
+	tell(c, TN_COMPACTION_PUNCHES, r);
+	/* a reserved pool keeps its memory */
+	return !(run->pool->spec.flags & TN_POOL_RESERVE);
+}
+
+/* -EAGAIN: the burst is over. */
+static int slice(struct reaper_task *task)
+{
+	struct compactor *c = of_task(task);
+	struct compaction *run = c->run;
+	int r;
+
+	/* its memory is about to be taken from under it */
+	if (run->pool->unlinked)
+		return -ECANCELED;
+	if (run->pool->poisoned)
+		return -EUCLEAN;
+	if (!run->burst_began)
+		run->burst_began = clock_ns();
+	r = c->status.state == TN_COMPACTION_MOVES ? move_slice(c)
+						   : punch_slice(run);
+	tell(c, c->status.state, c->status.error);
+	if (r > 0 && run->percent < 100 &&
+	    clock_ns() - run->burst_began > BURST_NS)
+		return -EAGAIN;
+	return r;
+}
+
+/* The loop's side */
+
+static void end_run(struct compactor *c, int result)
+{
+	struct pool *pool = c->run->pool;
+	const struct log_about about = { .pool = pool->spec.name };
+	const struct tn_compaction *s = &c->status;
+
+	if (result == -EUCLEAN && !pool->poisoned) {
+		pool_poison(pool);
+		log_line(LOG_ERR, &about, "poisoned: its metadata contradicts "
+			 "itself; found when it was compacted");
+	}
+	tell(c, TN_COMPACTION_DONE, result ? result : s->error);
+	log_line(LOG_INFO, &about, "compacted: %llu objects moved, %llu "
+		 "pinned, %llu needed meanwhile; %llu bytes of memory, %llu "
+		 "before", (unsigned long long)s->moved_objects,
+		 (unsigned long long)s->pinned, (unsigned long long)s->undone,
+		 (unsigned long long)s->after, (unsigned long long)s->before);
+	free(c->run);
+	c->run = NULL;
+	pool_unref(pool);
+}
+
+static void go_on(struct compactor *c)
+{
+	c->run->burst_began = 0;
+	reaper_do(c->server->reaper, &c->task,
+		  c->run->pool->spec.access.uid);
+}
+
+static void on_again(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	go_on(arg);
+}
+
+static void on_done(struct reaper_task *task)
+{
+	struct compactor *c = of_task(task);
+	const struct timeval rest = {
+		.tv_usec = BURST_NS / 1000 * (100 - c->run->percent) /
+			   c->run->percent,
+	};
+
+	if (task->result == -EAGAIN && c->again && !c->run->pool->unlinked) {
+		evtimer_add(c->again, &rest);
+		return;
+	}
+	end_run(c, task->result == -EAGAIN ? -ECANCELED : task->result);
+}
+
+void compactor_cancel(struct pool *pool)
+{
+	struct compactor *c = &pool->compactor;
+
+	if (c->run && c->again && evtimer_pending(c->again, NULL)) {
+		evtimer_del(c->again);
+		end_run(c, -ECANCELED);
+	}
+}
+
+static struct compaction *run_new(struct compactor *c, struct pool *pool,
+				  unsigned percent)
+{
+	struct compaction *run = calloc(1, sizeof(*run));
+
+	if (!run)
+		return NULL;
+	run->pool = pool;
+	run->percent = percent;
+	tn_mover_init(&run->mover, &pool->view, pool->queue.self);
+	run->mover.fence = fence;
+	run->mover.clients = clients;
+	run->mover.pause = pause_;
+	run->mover.reach = reach;
+	run->mover.arg = c;
+	begin_pass(run);
+	return run;
+}
+
+int compactor_start(struct server *server, struct pool *pool,
+		    unsigned percent)
+{
+	struct compactor *c = &pool->compactor;
+
+	if (pool->poisoned)
+		return -EUCLEAN;
+	if (c->run) {
+		if (percent > c->run->percent)
+			c->run->percent = percent;
+		return 0;
+	}
+	c->run = run_new(c, pool, percent);
+	if (!c->run)
+		return -ENOMEM;
+	if (!c->again)
+		c->again = evtimer_new(server->base, on_again, c);
+	pool_ref(pool);
+	c->server = server;
+	c->status = (struct tn_compaction){ .before = resident(pool) };
+	tell(c, TN_COMPACTION_MOVES, 0);
+	c->task.slice = slice;
+	c->task.done = on_done;
+	go_on(c);
+	return 0;
+}
+
+void compactor_lock(struct compactor *c)
+{
+	pthread_mutex_lock(&c->clients);
+}
+
+void compactor_unlock(struct compactor *c)
+{
+	pthread_mutex_unlock(&c->clients);
+}
+
+void compactor_init(struct compactor *c)
+{
+	pthread_mutex_init(&c->clients, NULL);
+	pthread_mutex_init(&c->status_lock, NULL);
+}
+
+void compactor_fini(struct compactor *c)
+{
+	if (c->again)
+		event_free(c->again);
+	pthread_mutex_destroy(&c->clients);
+	pthread_mutex_destroy(&c->status_lock);
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+/*
+ * The mover: takes objects that have handles to lower places, while clients
+ * use them. Run by tarnd, in one thread, a batch at a time. See move.c.
+ */
+#include "pool/handle.h"
+
+#define TN_MOVE_WAITS 64U
+
+/* One object on its way. */
+struct tn_moving {
+	uint64_t idx;          /* of the handle */
+	uint64_t from, to;     /* places in data */
+	tn_a16 *from_tag, *to_tag;
+	uint64_t bytes;
+	uint64_t place;        /* of the handle, while it is marked */
+	bool marked;           /* MOVING, by us */
+	bool moved;
+};
+
+/* A thread that was in a section when the batch had been marked. */
+struct tn_move_wait {
+	const void *control;
+	uint64_t lane, section;
+	bool still;
+};
+
+struct tn_mover {
+	struct tn_pool *pool;
+	struct tn_lane_ref self;   /* tarnd's lane, in tarnd's control file */
+	/* a barrier in every running thread of every client. Return: 0, or < 0:
+	 * there is none to be had, and so nothing may be moved */
+	int (*fence)(void *arg);
+	/* calls tn_move_look() with the control file of each client that lives.
+	 * Who is attached before the call begins must be among them */
+	void (*clients)(void *arg, struct tn_mover *m);
+	/* lets some microseconds pass */
+	void (*pause)(void *arg);
+	/* NULL, or: these bytes of data are about to be read, or written */
+	void (*reach)(void *arg, uint64_t off, uint64_t bytes, bool write);
+	void *arg;
+	bool spoil;                /* overwrite what was moved away from */
+	bool restless;             /* move even what frees no slab */
+
+	/* since it was begun */
+	uint64_t moved_objects, moved_bytes;
+	uint64_t pinned;           /* not moved: somebody had it pinned */
+	uint64_t undone;           /* ... needed it in the middle */
+	uint64_t ended;            /* pages of slabs and runs, now free */
+
+	/* of the last call: objects stayed, as there is no lower place */
+	bool no_place;
+
+	/* of the batch */
+	unsigned n, n_waits;
+	bool again;            /* look only at .waits */
+	bool too_many_waits;
+	struct tn_move_wait waits[TN_MOVE_WAITS];
+	struct tn_moving batch[TN_N_MOVES];
+	uint16_t where[4 * TN_N_MOVES]; /* 1 + index, by hash of .idx */
+};
+
+/**
+ * tn_mover_init() - get ready
+ * @self: a lane of tarnd's that has nothing under way between calls
+ *
+ * The journal must be clear: tn_move_replay(). Set the functions afterwards.
+ */
+void tn_mover_init(struct tn_mover *m, struct tn_pool *pool,
+		   struct tn_lane_ref self);
+
+/**
+ * tn_move_slab() - move what is in a slab to free slots at lower addresses
+ * @page: the slab's first; @class: a movable one
+ *
+ * Moves what it can, a batch at most; a slab that is empty then goes back.
+ *
+ * Return: 1: there is more to move; 0: not, or there is no lower place;
+ *         -EBUSY: somebody else has the slab in hand, or a magazine keeps
+ *         slots of it; -ENOSYS: no fence; -EUCLEAN.
+ */
+int tn_move_slab(struct tn_mover *m, uint64_t page, unsigned class);
+
+/** tn_move_run() - the same for a run that has a handle, of up to an area.
+ *  Return: 0; -ENOENT: it has none; -ENOSYS, -EUCLEAN. */
+int tn_move_run(struct tn_mover *m, uint64_t page);
+
+/** tn_move_one() - the same for the object of one handle, in a slab, to
+ *  wherever there is a place. Return: 1: moved; 0: it was in use; -ESTALE;
+ *  -ENOENT: it is in no slab; -ENOMEM; -ENOSYS, -EUCLEAN. */
+int tn_move_one(struct tn_mover *m, uint64_t ref);
+
+/** tn_move_look() - a client's control file, from .clients */
+void tn_move_look(struct tn_mover *m, const void *control);
+
+/*
+ * For pool/vacate.c: a batch, of which .n are filled in up to .bytes. Each is
+ * noted, when its new place is ours; then all are moved, and .moved says which
+ * were. Of those, the old place is ours now, and else the new one is; when
+ * their tags say so, the notes are forgotten.
+ */
+void tn_move_note(struct tn_mover *m, unsigned i);
+int tn_move_batch(struct tn_mover *m); /* 0; -ENOSYS: none was moved */
+void tn_move_forget(struct tn_mover *m);
+
+/**
+ * tn_move_replay() - after tarnd's death: settle what its mover had under way
+ * @self: the dead tarnd's lane, in its control file
+ *
+ * To be done before the dead tarnd is recovered as a client; what is nobody's
+ * is then in its name. Idempotent, like a recovery. Return: 0 or -EUCLEAN.
+ */
+int tn_move_replay(struct tn_pool *pool, const struct tn_lane_ref *self);

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Taking all objects out of a slab, or a run out of its pages.
+ *
+ * A slab is drained (leased, so that nobody allocates in it), what is in it is
+ * moved as one batch, and then it ends, if it is empty. What is in the way is
+ * left: it is open again, and its free slots are for others to take.
+ *
+ * A slab of which a thread's magazine keeps slots cannot become empty. It is
+ * left alone, for copying what else is there would gain nothing.
+ *
+ * What is ours in the middle, and what of it a death leaves: pool/move.c.
+ */
+#include "pool/move.h"
+
+#include <errno.h>
+
+#include "base/assert.h"
+#include "pool/fit.h"
+#include "pool/lease.h"
+#include "pool/run.h"
+
+/* Slabs */
+
+/* The handle that an object of ours to move has, if all agree about it. */
+static bool movable(const struct tn_mover *m, const tn_a16 *tag, uint64_t off,
+		    uint64_t *ret_idx)
+{
+	uint64_t idx, place;
+
+	/* HB< tag.hand */
+	if (tn16_load_acquire(tag) != TN_TAG_HANDLE)
+		return false;
+	idx = tn32_load_relaxed(tn_handle_back(m->pool, tag));
+	if (idx >= m->pool->geo.n_handles)
+		return false;
+	/* HB< handle.live */
+	place = tn64_load_acquire(&tn_handle_at(m->pool, idx)->place);
+	*ret_idx = idx;
+	return tn_handle_plain(place & ~TN_HANDLE_TORN) &&
+	       TN_HANDLE_OFF(place) == off;
+}
+
+/* Objects of a drained slab into the batch. Return: false: it has slots that
+ * are neither free nor a handle's, so that it cannot become empty. */
+static bool gather(struct tn_mover *m, uint64_t page, const struct tn_shape *s)
+{
+	bool all = true;
+
+	m->n = 0;
+	for (unsigned i = 0; i < s->slots && m->n < TN_N_MOVES; i++) {
+		uint64_t off = (page << TN_PAGE_SHIFT) + (uint64_t)i * s->bytes;
+		struct tn_moving *b = &m->batch[m->n];
+
+		*b = (struct tn_moving){
+			.from = off, .bytes = s->bytes,
+			.from_tag = tn_slab_tag(m->pool, page, i),
+		};
+		if (movable(m, b->from_tag, off, &b->idx))
+			m->n++;
+		else if (tn16_load_relaxed(b->from_tag))
+			all = false;
+	}
+	return all;
+}
+
+/* Slots at lower addresses for the first of the batch; the others leave it. */
+static void claim_places(struct tn_mover *m, uint64_t page, unsigned class)
+{
+	struct tn_slot slots[TN_CLAIM_MAX];
+	unsigned have = 0, got, want;
+
+	while (have < m->n) {
+		want = m->n - have < TN_CLAIM_MAX ? m->n - have : TN_CLAIM_MAX;
+		got = tn_slab_claim_below(m->pool, &m->self, class, page, slots,
+					  want);
+		if (!got)
+			break;
+		while (got--) {
+			m->batch[have].to = tn_pool_off(m->pool, slots[got].p);
+			m->batch[have++].to_tag = slots[got].tag;
+		}
+	}
+	m->n = have;
+}
+
+/* Both sides of the batch, slab by slab. */
+static void reach(const struct tn_mover *m, uint64_t page,
+		  const struct tn_shape *s)
+{
+	uint64_t bytes = TN_PAGE_BYTES << s->order, at, last = ~0ULL;
+
+	if (!m->reach)
+		return;
+	m->reach(m->arg, page << TN_PAGE_SHIFT, bytes, false);
+	for (unsigned i = 0; i < m->n; i++) {
+		at = m->batch[i].to & ~(bytes - 1);
+		if (at != last)
+			m->reach(m->arg, at, bytes, true);
+		last = at;
+	}
+}
+
+/* What was claimed and not used goes back. */
+static int return_places(struct tn_mover *m, unsigned class)
+{
+	const struct tn_slab_cursor none = { 0 };
+	int r = 0;
+
+	for (unsigned i = 0; i < m->n && r == 0; i++) {
+		struct tn_moving *b = &m->batch[i];
+
+		if (!b->moved)
+			r = tn_slab_return(m->pool, &m->self, class,
+				&(struct tn_slot){ m->pool->data + b->to,
+						   b->to_tag }, 1, &none);
+	}
+	return r;
+}
+
+/* M7, but for the count. Return: how many slots became free. */
+static unsigned free_old(struct tn_mover *m)
+{
+	unsigned freed = 0;
+
+	for (unsigned i = 0; i < m->n; i++) {
+		struct tn_moving *b = &m->batch[i];
+
+		if (!b->moved) {
+			tn16_store_relaxed(b->to_tag, (uint16_t)
+					   (TN_TAG_KEPT | m->self.client));
+			continue;
+		}
+		/* HB> tag.free */
+		tn16_store_release(b->from_tag, TN_TAG_FREE);
+		freed++;
+	}
+	TN_CRASH("move.freed");
+	return freed;
+}
+
+int tn_move_slab(struct tn_mover *m, uint64_t page, unsigned class)
+{
+	const struct tn_shape *s = tn_cache_shape(m->pool, class);
+	unsigned freed = 0, all;
+	int r = 0, e;
+
+	m->no_place = false;
+	if (!tn_slab_drain(m->pool, &m->self, page, class))
+		return -EBUSY;
+	if (!gather(m, page, s) && !m->restless) {
+		e = tn_slab_drained(m->pool, &m->self, page, class, 0);
+		return e < 0 ? e : -EBUSY;
+	}
+	all = m->n;
+	claim_places(m, page, class);
+	m->no_place = m->n < all;
+	if (m->n)
+		reach(m, page, s);
+	for (unsigned i = 0; i < m->n; i++)
+		tn_move_note(m, i);
+	if (m->n) {
+		r = tn_move_batch(m);
+		freed = free_old(m);
+		tn_move_forget(m);
+	}
+	e = return_places(m, class);
+	if (e == 0)
+		e = tn_slab_drained(m->pool, &m->self, page, class, freed);
+	if (freed == all && e == 0)
+		m->ended += 1ULL << s->order;
+	if (e < 0 || r < 0)
+		return e < 0 ? e : r;
+	return freed == m->n && m->n && m->n < all;
+}
+
+/* Runs */
+
+/* A run as low as can be, if that is below @page: HELD by tarnd, the caller's.
+ * Return: false: none. */
+static bool claim_run(struct tn_mover *m, uint64_t page, uint64_t n,
+		      uint64_t *ret_page)
+{
+	const unsigned where = TN_FIRST_FIT | TN_AMONG(TN_GROUP_MOVABLE);
+	uint64_t at;
+
+	/* in a lower area: within one it is no gain */
+	if (!tn_fit_find(m->pool, n, where, false, &at) ||
+	    at >> TN_AREA_SHIFT >= page >> TN_AREA_SHIFT)
+		return false;
+	return tn_run_alloc(m->pool, &m->self, n, where, ret_page) == 0;
+}
+
+int tn_move_run(struct tn_mover *m, uint64_t page)
+{
+	struct tn_moving *b = &m->batch[0];
+	struct tn_object obj;
+	uint64_t to;
+	int r, e;
+
+	*b = (struct tn_moving){ .from = page << TN_PAGE_SHIFT };
+	if (tn_object_find(m->pool, b->from, &obj) < 0 || !obj.pages ||
+	    obj.pages > TN_AREA_PAGES ||
+	    !movable(m, obj.tag, b->from, &b->idx))
+		return -ENOENT;
+	b->bytes = obj.bytes;
+	b->from_tag = obj.tag;
+	tn_touch(m->pool, m->self.client, page);
+	if (!claim_run(m, page, obj.pages, &to))
+		return 0;
+	b->to = to << TN_PAGE_SHIFT;
+	b->to_tag = &m->pool->tags[tn_tag_index(to, 0)];
+	m->n = 1;
+	tn_move_note(m, 0);
+	r = to < page ? tn_move_batch(m) : 0;
+	/* forgotten before others can have the pages, and the handle */
+	tn16_store_relaxed(b->moved ? b->from_tag : b->to_tag,
+			   (uint16_t)(TN_TAG_KEPT | m->self.client));
+	tn_move_forget(m);
+	m->ended += b->moved ? obj.pages : 0;
+	e = tn_run_drop(m->pool, &m->self, TN_OP_RUN, b->moved ? page : to,
+			obj.pages);
+	return e < 0 ? e : r;
+}
+
+/* One object */
+
+int tn_move_one(struct tn_mover *m, uint64_t ref)
+{
+	const struct tn_slab_cursor none = { 0 };
+	struct tn_slab_cursor cursor = none;
+	struct tn_moving *b = &m->batch[0];
+	uint64_t idx = TN_HANDLE_IDX(ref), place;
+	struct tn_object obj;
+	struct tn_slot to;
+	int r, e;
+
+	if (!tn_ref_handle_ok(m->pool, ref))
+		return -ESTALE;
+	/* HB< handle.live; HB< handle.place */
+	place = tn64_load_acquire(&tn_handle_at(m->pool, idx)->place);
+	*b = (struct tn_moving){ .idx = idx, .from = TN_HANDLE_OFF(place) };
+	if (tn_object_find(m->pool, b->from, &obj) < 0 || obj.pages ||
+	    !movable(m, obj.tag, b->from, &place) || place != idx)
+		return -ENOENT;
+	tn_touch(m->pool, m->self.client, obj.page);
+	if (!tn_slab_claim(m->pool, &m->self, obj.class, &cursor, &to, 1))
+		return -ENOMEM;
+	b->bytes = obj.bytes;
+	b->from_tag = obj.tag;
+	b->to = tn_pool_off(m->pool, to.p);
+	b->to_tag = to.tag;
+	m->n = 1;
+	tn_move_note(m, 0);
+	r = tn_move_batch(m);
+	if (b->moved)
+		to = (struct tn_slot){ m->pool->data + b->from, b->from_tag };
+	tn16_store_relaxed(to.tag, (uint16_t)(TN_TAG_KEPT | m->self.client));
+	tn_move_forget(m);
+	e = tn_slab_return(m->pool, &m->self, obj.class, &to, 1, &none);
+	return e < 0 ? e : r < 0 ? r : b->moved;
+}

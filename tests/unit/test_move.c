@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "pool/move.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "pool/fit.h"
+#include "tests/lib/tn_heap.h"
+#include "tests/lib/tn_test.h"
+
+#define heap tn_heap_here
+#define lane tn_heap_lanes
+#define SIZE 3 /* 64 bytes */
+#define CLASS (TN_CLASS_MOVABLE + SIZE)
+
+static struct tn_mover mover;
+static unsigned n_fences;
+static int fence_result;
+/* called in the middle of a batch, when it is marked and not copied */
+static void (*meanwhile)(void);
+
+static int fence(void *arg)
+{
+	(void)arg;
+	n_fences++;
+	return fence_result;
+}
+
+static void clients(void *arg, struct tn_mover *m)
+{
+	(void)arg;
+	for (unsigned c = 1; c < 4; c++)
+		tn_move_look(m, heap.control[c]);
+	if (meanwhile)
+		meanwhile();
+}
+
+static void no_pause(void *arg)
+{ (void)arg; }
+
+static int setup(void **state)
+{
+	int r = tn_heap_setup(state);
+
+	tn_mover_init(&mover, &heap.pool, tn_heap_lane(&heap, 0, 0));
+	mover.fence = fence;
+	mover.clients = clients;
+	mover.pause = no_pause;
+	n_fences = 0;
+	fence_result = 0;
+	meanwhile = NULL;
+	return r;
+}
+
+static uint64_t take(const struct tn_lane_ref *l, unsigned class)
+{
+	struct tn_slab_cursor cursor = { 0 };
+	struct tn_slot slot;
+
+	assert_int_equal(tn_slab_claim(&heap.pool, l, class, &cursor, &slot, 1),
+			 1);
+	tn16_store_relaxed(slot.tag, (uint16_t)(TN_TAG_HELD | l->client));
+	return tn_pool_off(&heap.pool, slot.p);
+}
+
+static uint64_t place(uint64_t ref)
+{
+	return TN_HANDLE_OFF(tn64_load_relaxed(
+		&tn_handle_at(&heap.pool, TN_HANDLE_IDX(ref))->place));
+}
+
+static uint64_t bind(uint64_t off)
+{
+	uint64_t entry = take(&lane[1], TN_CLASS_HANDLE), ref;
+	struct tn_object obj;
+
+	assert_int_equal(tn_object_find(&heap.pool, off, &obj), 0);
+	ref = tn_handle_bind(&heap.pool, entry, &obj, off);
+	memcpy(heap.pool.data + off, &ref, sizeof(ref));
+	return ref;
+}
+
+static bool intact(uint64_t ref)
+{ return !memcmp(heap.pool.data + place(ref), &ref, sizeof(ref)); }
+
+static void drop(uint64_t ref)
+{
+	const struct tn_slab_cursor none = { 0 };
+	uint64_t entry, off;
+	struct tn_object h, obj;
+
+	assert_true(tn_ref_place(&heap.pool, ref, &entry));
+	assert_int_equal(tn_object_find(&heap.pool, entry, &h), 0);
+	assert_int_equal(tn_object_release(&heap.pool, &lane[1], entry, &h), 0);
+	assert_int_equal(tn_handle_unbind(&heap.pool, &lane[1], entry, &obj,
+					  &off), 0);
+	if (obj.pages)
+		tn_run_drop(&heap.pool, &lane[1], TN_OP_RUN, obj.page,
+			    obj.pages);
+	else
+		tn_slab_return(&heap.pool, &lane[1], obj.class,
+			       &(struct tn_slot){ heap.pool.data + off,
+						  obj.tag }, 1, &none);
+	tn_slab_return(&heap.pool, &lane[1], TN_CLASS_HANDLE,
+		       &(struct tn_slot){ heap.pool.data + entry, h.tag }, 1,
+		       &none);
+}
+
+/* Two slabs, each half full; the handles of the upper one's objects. */
+#define SLOTS 256U
+#define HALF (SLOTS / 2)
+static uint64_t lower[HALF], upper[HALF];
+
+static uint64_t two_half_slabs(void)
+{
+	uint64_t refs[2 * SLOTS];
+	unsigned n[2] = { 0 };
+
+	assert_int_equal(heap.pool.shapes[CLASS].slots, SLOTS);
+	for (unsigned i = 0; i < 2 * SLOTS; i++)
+		refs[i] = bind(take(&lane[1], CLASS));
+	for (unsigned i = 0; i < 2 * SLOTS; i++) {
+		if (i % 2)
+			drop(refs[i]);
+		else if (i < SLOTS)
+			lower[n[0]++] = refs[i];
+		else
+			upper[n[1]++] = refs[i];
+	}
+	return place(upper[0]) >> TN_PAGE_SHIFT & ~3ULL;
+}
+
+static void all_intact(void)
+{
+	for (unsigned i = 0; i < HALF; i++) {
+		assert_true(intact(lower[i]));
+		assert_true(intact(upper[i]));
+	}
+}
+
+static void free_all(void)
+{
+	for (unsigned i = 0; i < HALF; i++) {
+		drop(lower[i]);
+		drop(upper[i]);
+	}
+	assert_null(tn_heap_not_pristine(&heap.pool));
+}
+
+static void a_slab_is_emptied_into_a_lower_one(void **state)
+{
+	uint64_t page = two_half_slabs();
+
+	(void)state;
+	assert_int_equal(tn_move_slab(&mover, page, CLASS), 0);
+	assert_int_equal(mover.moved_objects, HALF);
+	assert_int_equal(mover.ended, 4);
+	assert_int_equal(n_fences, 1);
+	assert_int_equal(heap.pool.pages[page].word.v, 0);
+	for (unsigned i = 0; i < HALF; i++)
+		assert_true(place(upper[i]) < page << TN_PAGE_SHIFT);
+	all_intact();
+	free_all();
+}
+
+static void where_there_is_no_lower_place_nothing_moves(void **state)
+{
+	uint64_t page = two_half_slabs();
+
+	(void)state;
+	assert_int_equal(tn_move_slab(&mover, page - 4, CLASS), 0);
+	assert_int_equal(mover.moved_objects, 0);
+	all_intact();
+	free_all();
+}
+
+static void what_is_pinned_stays(void **state)
+{
+	uint64_t page = two_half_slabs(), at = place(upper[7]);
+	tn_a64 *pins = tn_lane_pins(&heap.pool.geo, heap.control[2], 2);
+
+	(void)state;
+	tn64_store_relaxed(&pins[63], upper[7] & ~TN_PIN_WRITE);
+	assert_int_equal(tn_move_slab(&mover, page, CLASS), 0);
+	assert_int_equal(mover.moved_objects, HALF - 1);
+	assert_int_equal(mover.pinned, 1);
+	assert_int_equal(place(upper[7]), at);
+	all_intact();
+	tn64_store_relaxed(&pins[63], 0);
+	assert_int_equal(tn_move_slab(&mover, page, CLASS), 0);
+	assert_int_not_equal(place(upper[7]), at);
+	free_all();
+}
+
+/* It was freed and made again while the batch was gathered. */
+static void a_handle_that_is_there_twice_is_seen_pinned(void **state)
+{
+	uint64_t page = two_half_slabs(), at = place(upper[7]);
+	tn_a64 *pins = tn_lane_pins(&heap.pool.geo, heap.control[2], 2);
+	uint64_t to = take(&mover.self, CLASS);
+	const struct tn_slab_cursor none = { 0 };
+	struct tn_object former, object, place_to;
+
+	(void)state;
+	(void)page;
+	tn_object_find(&heap.pool, place(upper[6]), &former);
+	tn_object_find(&heap.pool, at, &object);
+	tn_object_find(&heap.pool, to, &place_to);
+	mover.batch[0] = (struct tn_moving){
+		.idx = TN_HANDLE_IDX(upper[7]), .from = place(upper[6]),
+		.to = to, .from_tag = former.tag, .to_tag = place_to.tag,
+		.bytes = object.bytes,
+	};
+	mover.batch[1] = mover.batch[0];
+	mover.batch[1].from = at;
+	mover.batch[1].from_tag = object.tag;
+	mover.n = 2;
+	tn64_store_relaxed(&pins[0], upper[7]);
+	assert_int_equal(tn_move_batch(&mover), 0);
+	assert_int_equal(mover.pinned, 1);
+	assert_int_equal(place(upper[7]), at);
+	assert_int_equal(mover.moved_objects, 0);
+	tn_slab_return(&heap.pool, &mover.self, CLASS,
+		       &(struct tn_slot){ heap.pool.data + to, place_to.tag },
+		       1, &none);
+	free_all();
+}
+
+static void note(uint64_t ref, uint64_t from, uint64_t to)
+{
+	struct tn_move *j = (void *)(mover.self.control +
+				     heap.pool.geo.journal);
+
+	tn64_store_relaxed(&j->from, from);
+	tn64_store_relaxed(&j->to, to);
+	tn64_store_relaxed(&j->handle, TN_HANDLE_IDX(ref) + 1);
+}
+
+static uint16_t tag_at(uint64_t off)
+{
+	struct tn_object obj;
+
+	assert_int_equal(tn_object_find(&heap.pool, off, &obj), 0);
+	return tn16_load_relaxed(obj.tag);
+}
+
+static void a_replay_takes_only_what_the_handle_does_not_say(void **state)
+{
+	uint64_t page = two_half_slabs(), third = take(&lane[1], CLASS);
+	uint64_t at = place(upper[7]), to = take(&mover.self, CLASS);
+	struct tn_object obj;
+
+	(void)state;
+	(void)page;
+	tn_object_find(&heap.pool, to, &obj);
+	tn32_store_relaxed(tn_handle_back(&heap.pool, obj.tag),
+			   (uint32_t)TN_HANDLE_IDX(upper[7]));
+	tn16_store_relaxed(obj.tag, TN_TAG_HANDLE);
+	/* both places are the handle's: the one it does not say is taken */
+	note(upper[7], at, to);
+	assert_int_equal(tn_move_replay(&heap.pool, &mover.self), 0);
+	assert_int_equal(tag_at(at), TN_TAG_HANDLE);
+	assert_int_equal(tag_at(to), TN_TAG_KEPT | mover.self.client);
+	/* neither is that which the mover had: another's, and free */
+	note(upper[7], third, place(upper[6]));
+	assert_int_equal(tn_move_replay(&heap.pool, &mover.self), 0);
+	assert_int_equal(tag_at(third), TN_TAG_HELD | lane[1].client);
+	assert_int_equal(tag_at(place(upper[6])), TN_TAG_HANDLE);
+	tn_heap_recover(&heap, 0);
+	all_intact();
+	tn_heap_recover(&heap, 1);
+	assert_null(tn_heap_not_pristine(&heap.pool));
+}
+
+static void a_long_pin_is_one(void **state)
+{
+	uint64_t page = two_half_slabs(), at = place(upper[7]);
+	struct tn_control *c = (void *)heap.control[2];
+	struct tn_long_pin *l = (void *)(heap.control[2] +
+					 heap.pool.geo.long_pins);
+
+	(void)state;
+	tn64_store_relaxed(&c->long_pins, 1);
+	tn64_store_relaxed(&l[4000].ref, upper[7]);
+	tn64_store_relaxed(&l[4000].count, 2);
+	tn_move_slab(&mover, page, CLASS);
+	assert_int_equal(mover.pinned, 1);
+	assert_int_equal(place(upper[7]), at);
+	free_all();
+}
+
+static void somebody_who_stays_in_a_section_stops_the_batch(void **state)
+{
+	uint64_t page = two_half_slabs();
+
+	(void)state;
+	tn64_store_relaxed(&lane[3].rec->section, 5);
+	assert_int_equal(tn_move_slab(&mover, page, CLASS), 0);
+	assert_int_equal(mover.moved_objects, 0);
+	all_intact();
+	free_all();
+}
+
+static void leave_the_section(void)
+{
+	tn64_store_relaxed(&lane[3].rec->section, 6);
+	meanwhile = NULL;
+}
+
+static void a_section_that_ends_is_waited_for(void **state)
+{
+	uint64_t page = two_half_slabs();
+
+	(void)state;
+	tn64_store_relaxed(&lane[3].rec->section, 5);
+	meanwhile = leave_the_section;
+	assert_int_equal(tn_move_slab(&mover, page, CLASS), 0);
+	assert_int_equal(mover.moved_objects, HALF);
+	all_intact();
+	free_all();
+}
+
+static void leave_the_first(void)
+{
+	tn64_store_relaxed(&lane[1].rec->section, 6);
+	meanwhile = NULL;
+}
+
+static void behind_one_in_a_section_pins_are_seen_too(void **state)
+{
+	uint64_t page = two_half_slabs(), at = place(upper[7]);
+	tn_a64 *pins = tn_lane_pins(&heap.pool.geo, heap.control[3], 3);
+
+	(void)state;
+	tn64_store_relaxed(&lane[1].rec->section, 5);
+	tn64_store_relaxed(&pins[0], upper[7]);
+	meanwhile = leave_the_first;
+	assert_int_equal(tn_move_slab(&mover, page, CLASS), 0);
+	assert_int_equal(mover.moved_objects, HALF - 1);
+	assert_int_equal(place(upper[7]), at);
+	free_all();
+}
+
+static void need_the_third(void)
+{
+	uint64_t place = tn_handle_keep(&heap.pool, TN_HANDLE_IDX(upper[3]));
+
+	assert_int_equal(TN_HANDLE_STATE(place), TN_HANDLE_LIVE);
+}
+
+static void who_needs_an_object_in_the_middle_has_it(void **state)
+{
+	uint64_t page = two_half_slabs(), at = place(upper[3]);
+
+	(void)state;
+	meanwhile = need_the_third;
+	assert_int_equal(tn_move_slab(&mover, page, CLASS), 0);
+	assert_int_equal(mover.moved_objects, HALF - 1);
+	assert_int_equal(mover.undone, 1);
+	assert_int_equal(place(upper[3]), at);
+	all_intact();
+	free_all();
+}
+
+static void free_the_third(void)
+{
+	meanwhile = NULL;
+	drop(upper[3]);
+}
+
+static void what_is_freed_in_the_middle_is_free_once(void **state)
+{
+	uint64_t page = two_half_slabs();
+
+	(void)state;
+	meanwhile = free_the_third;
+	assert_int_equal(tn_move_slab(&mover, page, CLASS), 0);
+	assert_int_equal(mover.moved_objects, HALF - 1);
+	upper[3] = bind(take(&lane[1], CLASS));
+	all_intact();
+	free_all();
+}
+
+static void without_a_fence_nothing_moves(void **state)
+{
+	uint64_t page = two_half_slabs();
+
+	(void)state;
+	fence_result = -EPERM;
+	assert_int_equal(tn_move_slab(&mover, page, CLASS), -ENOSYS);
+	assert_int_equal(mover.moved_objects, 0);
+	all_intact();
+	free_all();
+}
+
+static void slots_that_a_magazine_keeps_are_in_the_way(void **state)
+{
+	uint64_t page = two_half_slabs(), off;
+	struct tn_slab_cursor cursor = { .page_plus_1 = (uint32_t)page + 1 };
+	const struct tn_slab_cursor none = { 0 };
+	struct tn_slot slot;
+
+	(void)state;
+	assert_int_equal(tn_slab_claim(&heap.pool, &lane[2], CLASS, &cursor,
+				       &slot, 1), 1);
+	off = tn_pool_off(&heap.pool, slot.p);
+	assert_int_equal(off >> TN_PAGE_SHIFT & ~3ULL, page);
+	assert_int_equal(tn_move_slab(&mover, page, CLASS), -EBUSY);
+	tn_slab_return(&heap.pool, &lane[2], CLASS, &slot, 1, &none);
+	free_all();
+}
+
+static void a_run_goes_to_a_lower_hole(void **state)
+{
+	const unsigned where = TN_FIRST_FIT | TN_AMONG(TN_GROUP_MOVABLE);
+	uint64_t hole, page, ref;
+
+	(void)state;
+	assert_int_equal(tn_run_alloc(&heap.pool, &lane[1], 16, where, &hole),
+			 0);
+	/* the rest of the lowest area */
+	for (uint64_t n = 16; n < TN_AREA_PAGES; n *= 2) {
+		assert_int_equal(tn_run_alloc(&heap.pool, &lane[1], n, where,
+					      &page), 0);
+		assert_int_equal(page, n);
+	}
+	assert_int_equal(tn_run_alloc(&heap.pool, &lane[1], 13, where, &page),
+			 0);
+	ref = bind(page << TN_PAGE_SHIFT);
+	tn16_store_relaxed(&heap.pool.tags[tn_tag_index(hole, 0)],
+			   TN_TAG_KEPT | 1);
+	tn_run_drop(&heap.pool, &lane[1], TN_OP_RUN, hole, 16);
+	assert_int_equal(tn_move_run(&mover, page), 0);
+	assert_int_equal(place(ref) >> TN_PAGE_SHIFT, hole);
+	assert_true(intact(ref));
+	assert_int_equal(mover.ended, 13);
+	assert_int_equal(tn_move_run(&mover, hole), 0);
+	assert_int_equal(place(ref) >> TN_PAGE_SHIFT, hole);
+	tn_heap_recover(&heap, 1);
+	assert_null(tn_heap_not_pristine(&heap.pool));
+}
+
+static void one_object_is_moved_by_its_ref(void **state)
+{
+	uint64_t at;
+
+	(void)state;
+	two_half_slabs();
+	at = place(upper[5]);
+	assert_int_equal(tn_move_one(&mover, upper[5]), 1);
+	assert_int_not_equal(place(upper[5]), at);
+	assert_int_equal(tn_move_one(&mover, upper[5] +
+				     (1ULL << TN_HANDLE_IDX_BITS)), -ESTALE);
+	tn64_store_relaxed(tn_lane_pins(&heap.pool.geo, heap.control[1], 1),
+			   upper[5]);
+	assert_int_equal(tn_move_one(&mover, upper[5]), 0);
+	all_intact();
+	free_all();
+}
+
+#define MOVE_TEST(name) \
+	cmocka_unit_test_setup_teardown(name, setup, tn_heap_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		MOVE_TEST(a_slab_is_emptied_into_a_lower_one),
+		MOVE_TEST(where_there_is_no_lower_place_nothing_moves),
+		MOVE_TEST(what_is_pinned_stays),
+		MOVE_TEST(a_handle_that_is_there_twice_is_seen_pinned),
+		MOVE_TEST(a_replay_takes_only_what_the_handle_does_not_say),
+		MOVE_TEST(a_long_pin_is_one),
+		MOVE_TEST(somebody_who_stays_in_a_section_stops_the_batch),
+		MOVE_TEST(a_section_that_ends_is_waited_for),
+		MOVE_TEST(behind_one_in_a_section_pins_are_seen_too),
+		MOVE_TEST(who_needs_an_object_in_the_middle_has_it),
+		MOVE_TEST(what_is_freed_in_the_middle_is_free_once),
+		MOVE_TEST(without_a_fence_nothing_moves),
+		MOVE_TEST(slots_that_a_magazine_keeps_are_in_the_way),
+		MOVE_TEST(one_object_is_moved_by_its_ref),
+		MOVE_TEST(a_run_goes_to_a_lower_hole),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
