@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -325,8 +326,10 @@ static void start(unsigned n)
 			   TN_CLIENT_ALIVE | id[n]);
 	atomic_store(&shared->id[n], id[n]);
 	pid[n] = fork();
-	if (!pid[n])
+	if (!pid[n]) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		be_client(n);
+	}
 	assert_true(pid[n] > 0);
 }
 
@@ -449,6 +452,7 @@ static void clients_never_see_what_is_being_moved(void **state)
 							 false)->ref));
 	for (unsigned n = 1; n <= N; n++)
 		start(n);
+	alarm((unsigned)seconds + TN_TEST_SECONDS);
 	end = now_ns() + seconds * 1000000000LL;
 	next_kill = now_ns() + KILL_NS;
 	tn_compact_begin(&c, &mover);

@@ -20,6 +20,13 @@
 
 static int fds_at_setup;
 
+unsigned tn_test_seconds(void)
+{
+	const char *s = getenv("TARN_TEST_TIMEOUT");
+
+	return s && atoi(s) > 60 ? (unsigned)atoi(s) : 60;
+}
+
 int tn_test_setup(void **state)
 {
 	(void)state;
