@@ -283,7 +283,11 @@ static void leaving_takes_a_second_though_recovery_takes_longer(void **state)
 /* impostors: each character of the script is what becomes of a connection's
  * first request after HELLO; '-': no more connections */
 
-struct impostor { int listener; const char *script; volatile int *seen; };
+struct impostor {
+	int listener;
+	const char *script;
+	volatile int *seen; /* requests; then connections hung up */
+};
 
 static void say_ok(int sock, const struct tn_packet *req)
 {
@@ -318,6 +322,7 @@ static int hang_up_by_script(void *arg)
 			say_ok(sock, &p);
 		}
 		close(sock);
+		im->seen[1]++;
 	}
 	return 0;
 }
@@ -342,7 +347,7 @@ static int call_impostor(const char *script, uint16_t op, int *ret_seen)
 	pid = tn_test_spawn(hang_up_by_script, &im);
 	assert_int_equal(tn_conn_open(&c, sa.sun_path), 0);
 	if (*script == 'e')
-		usleep(20000); /* until it has hung up */
+		tn_test_eventually(10, im.seen[1]); /* it has hung up */
 	r = op == TN_MSG_CREATE ? create(c, "p") : ping(c);
 	*ret_seen = *im.seen;
 	if (strchr(script, 'o'))
