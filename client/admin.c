@@ -93,6 +93,8 @@ int tarn_pool_create(struct tarn *t, const char *name,
 
 	if (r < 0)
 		return r;
+	if ((o.compact_percent | o.compact_start | o.compact_stop) > 255)
+		return -EINVAL;
 	create = (struct tn_create){
 		.bytes = o.bytes,
 		.kind = o.kind ? o.kind : TN_KIND_SLAB,
@@ -100,6 +102,8 @@ int tarn_pool_create(struct tarn *t, const char *name,
 		.flags = o.flags,
 		.mode = o.mode,
 		.gid = o.gid,
+		.compact = TN_COMPACT_RULE(o.compact_percent, o.compact_start,
+					   o.compact_stop),
 	};
 	r = tn_client_name(name, create.name);
 	if (r < 0)

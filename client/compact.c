@@ -27,6 +27,13 @@ static void to_public(const struct tn_compaction *in,
 		.undone = in->undone,
 		.before = in->before,
 		.after = in->after,
+		.runs = in->runs,
+		.unasked = in->unasked,
+		.running = in->state == TN_COMPACTION_MOVES ||
+			   in->state == TN_COMPACTION_PUNCHES,
+		.compact_percent = in->rule & 255,
+		.compact_start = in->rule >> 8 & 255,
+		.compact_stop = in->rule >> 16 & 255,
 	};
 }
 
@@ -49,13 +56,13 @@ TARN_API int tarn_compact(struct tarn *t, const char *name, unsigned percent,
 	struct tn_compaction c;
 	int r;
 
-	if (!percent || percent > 100 || (ret && ret->sz != sizeof(*ret)))
+	if (percent > 100 || (ret && ret->sz != sizeof(*ret)))
 		return -EINVAL;
 	if (tn_client_name(name, req.name) < 0)
 		return -ENOENT;
 	r = ask(t, &req, &c);
 	req.percent = 0;
-	while (r == 0 && c.state != TN_COMPACTION_DONE &&
+	while (r == 0 && percent && c.state != TN_COMPACTION_DONE &&
 	       c.state != TN_COMPACTION_NONE) {
 		to_public(&c, &public);
 		if (progress)
@@ -67,5 +74,5 @@ TARN_API int tarn_compact(struct tarn *t, const char *name, unsigned percent,
 		return r;
 	if (ret)
 		to_public(&c, ret);
-	return c.error == -EUCLEAN ? -EUCLEAN : 0;
+	return percent && c.error == -EUCLEAN ? -EUCLEAN : 0;
 }

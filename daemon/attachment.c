@@ -139,6 +139,7 @@ int attachment_new(struct attachment **ret, struct pool *pool,
 	compactor_lock(&pool->compactor);
 	tn_list_append(&pool->attachments, &a->of_pool);
 	compactor_unlock(&pool->compactor);
+	housekeeper_wake(pool);
 	set_pid_uid(a, (uint64_t)(uint32_t)peer->pid << 32 | peer->uid);
 	set_state(a, TN_CLIENT_ALIVE);
 	*ret = tn_steal_ptr(a);

@@ -18,6 +18,10 @@
  *       for the control files. A process is in there before it can know its
  *       control file, so that no pin of before the barrier is missed
  *
+ * A run that the housekeeper begins leaves a part of what is free, in holes of
+ * slabs and as the lowest free pages. Who asks for all meanwhile gets a run of
+ * his own after it.
+ *
  * With a budget below 100 % a run is cut into bursts of BURST_NS, and the loop
  * waits between them as long as the budget says. Clients do not notice either
  * way: what they meet in the middle of a move they call off.
@@ -43,6 +47,7 @@
 #include "base/cleanup.h"
 #include "daemon/attachment.h"
 #include "daemon/clock.h"
+#include "daemon/housekeeper.h"
 #include "daemon/log.h"
 #include "daemon/pool.h"
 #include "daemon/server.h"
@@ -58,7 +63,10 @@ struct compaction {
 	struct pool *pool;
 	struct tn_mover mover;
 	struct tn_compact pass;
-	unsigned percent;          /* of a processor */
+	struct compact_order order;
+	tn_a32 percent;            /* of a processor; the loop may raise it */
+	uint64_t keep;             /* free bytes that are not punched */
+	unsigned passes;           /* that are over */
 	uint64_t moved_before;     /* this pass, in bytes */
 	uint64_t ended_before;
 	off_t punch_at;
@@ -125,6 +133,7 @@ static void tell(struct compactor *c, unsigned state, int error)
 	c->status.error = error;
 	c->status.done = (uint32_t)tn_compact_done(&run->pass);
 	c->status.of = (uint32_t)run->pass.n_areas;
+	c->status.passes = run->passes;
 	c->status.moved_objects = m->moved_objects;
 	c->status.moved_bytes = m->moved_bytes;
 	c->status.pinned = m->pinned;
@@ -150,11 +159,17 @@ static int punch_at(const struct backing *b, uint64_t off, uint64_t bytes)
 			 (off_t)off, (off_t)bytes) < 0 ? tn_neg_errno() : 0;
 }
 
+/* The lowest free pages are those that are used next. */
 static int punch(void *arg, uint64_t page, uint64_t n)
 {
-	const struct pool *pool = arg;
+	struct compaction *run = arg;
+	const struct pool *pool = run->pool;
 	uint64_t handles = pool->geo.handle_page;
 
+	if (run->keep) {
+		run->keep -= tn_min64(run->keep, n << TN_PAGE_SHIFT);
+		return 0;
+	}
 	if (page < handles)
 		return punch_at(&pool->data, page << TN_PAGE_SHIFT,
 				n << TN_PAGE_SHIFT);
@@ -204,7 +219,7 @@ static int punch_slice(struct compaction *run)
 	return tn_trim(&pool->view, &run->mover.self,
 		       first + (((uint64_t)from - base) >> TN_PAGE_SHIFT),
 		       first + (((uint64_t)to - base) >> TN_PAGE_SHIFT), punch,
-		       pool) < 0 ? -EUCLEAN : 1;
+		       run) < 0 ? -EUCLEAN : 1;
 }
 
 /* Slices */
@@ -217,30 +232,46 @@ static void begin_pass(struct compaction *run)
 }
 
 /* Was the pass worth another? One that frees little of what it moves is not. */
-static bool again(struct compactor *c)
+static bool again(struct compaction *run)
 {
-	struct compaction *run = c->run;
 	uint64_t moved = run->mover.moved_bytes - run->moved_before;
 	uint64_t freed = (run->mover.ended - run->ended_before)
 			 << TN_PAGE_SHIFT;
 
-	return ++c->status.passes < PASSES_MAX && moved &&
-	       freed >= moved / 100;
+	return ++run->passes < PASSES_MAX && moved && freed >= moved / 100;
+}
+
+/* Are there so few holes left that what is kept may be in them? */
+static bool is_enough(const struct compaction *run)
+{
+	return run->order.unasked &&
+	       run->order.holes <= run->order.keep +
+				   (run->mover.ended << TN_PAGE_SHIFT);
+}
+
+/* What is left of the holes is a part of what is kept. */
+static void begin_punching(struct compaction *run)
+{
+	uint64_t ended = run->mover.ended << TN_PAGE_SHIFT;
+	uint64_t holes = run->order.holes - tn_min64(run->order.holes, ended);
+
+	run->keep = run->order.keep - tn_min64(run->order.keep, holes);
 }
 
 static int move_slice(struct compactor *c)
 {
 	struct compaction *run = c->run;
-	int r = tn_compact_step(&run->pass, SLICE_BYTES);
+	int r = is_enough(run) ? 0 : tn_compact_step(&run->pass, SLICE_BYTES);
 
 	if (r < 0 && r != -ENOSYS)
 		return r;
 	if (r > 0)
 		return 1;
-	if (r == 0 && again(c)) {
+	if (r == 0 && !is_enough(run) && again(run)) {
 		begin_pass(run);
 		return 1;
 	}
+	begin_punching(run);
 	tell(c, TN_COMPACTION_PUNCHES, r);
 	/* a reserved pool keeps its memory */
 	return !(run->pool->spec.flags & TN_POOL_RESERVE);
@@ -263,13 +294,20 @@ static int slice(struct reaper_task *task)
 	r = c->status.state == TN_COMPACTION_MOVES ? move_slice(c)
 						   : punch_slice(run);
 	tell(c, c->status.state, c->status.error);
-	if (r > 0 && run->percent < 100 &&
+	if (r > 0 && tn32_load_relaxed(&run->percent) < 100 &&
 	    clock_ns() - run->burst_began > BURST_NS)
 		return -EAGAIN;
 	return r;
 }
 
 /* The loop's side */
+
+static void start_next(struct compactor *c, struct pool *pool)
+{
+	const struct compact_order order = { .percent = c->next_percent };
+
+	compactor_start(c->server, pool, &order);
+}
 
 static void end_run(struct compactor *c, int result)
 {
@@ -288,8 +326,13 @@ static void end_run(struct compactor *c, int result)
 		 "before", (unsigned long long)s->moved_objects,
 		 (unsigned long long)s->pinned, (unsigned long long)s->undone,
 		 (unsigned long long)s->after, (unsigned long long)s->before);
+	if (c->run->order.unasked)
+		housekeeper_ran(c->server);
 	free(c->run);
 	c->run = NULL;
+	if (!result && c->next_percent)
+		start_next(c, pool);
+	c->next_percent = 0;
 	pool_unref(pool);
 }
 
@@ -310,9 +353,9 @@ static void on_again(evutil_socket_t fd, short what, void *arg)
 static void on_done(struct reaper_task *task)
 {
 	struct compactor *c = of_task(task);
+	unsigned percent = tn32_load_relaxed(&c->run->percent);
 	const struct timeval rest = {
-		.tv_usec = BURST_NS / 1000 * (100 - c->run->percent) /
-			   c->run->percent,
+		.tv_usec = BURST_NS / 1000 * (100 - percent) / percent,
 	};
 
 	if (task->result == -EAGAIN && c->again && !c->run->pool->unlinked) {
@@ -333,14 +376,15 @@ void compactor_cancel(struct pool *pool)
 }
 
 static struct compaction *run_new(struct compactor *c, struct pool *pool,
-				  unsigned percent)
+				  const struct compact_order *order)
 {
 	struct compaction *run = calloc(1, sizeof(*run));
 
 	if (!run)
 		return NULL;
 	run->pool = pool;
-	run->percent = percent;
+	run->order = *order;
+	tn32_store_relaxed(&run->percent, order->percent);
 	tn_mover_init(&run->mover, &pool->view, pool->queue.self);
 	run->mover.fence = fence;
 	run->mover.clients = clients;
@@ -351,26 +395,51 @@ static struct compaction *run_new(struct compactor *c, struct pool *pool,
 	return run;
 }
 
+/* One that is under way. */
+static void join(struct compactor *c, const struct compact_order *order)
+{
+	struct compaction *run = c->run;
+
+	if (order->percent > tn32_load_relaxed(&run->percent))
+		tn32_store_relaxed(&run->percent, order->percent);
+	if (run->order.unasked && !order->unasked &&
+	    order->percent > c->next_percent)
+		c->next_percent = order->percent;
+}
+
+static void say_begin(const struct compaction *run)
+{
+	const struct log_about about = { .pool = run->pool->spec.name };
+
+	log_line(LOG_INFO, &about, "is compacted%s: %llu bytes of memory",
+		 run->order.unasked ? ", unasked" : "",
+		 (unsigned long long)resident(run->pool));
+}
+
 int compactor_start(struct server *server, struct pool *pool,
-		    unsigned percent)
+		    const struct compact_order *order)
 {
 	struct compactor *c = &pool->compactor;
 
 	if (pool->poisoned)
 		return -EUCLEAN;
 	if (c->run) {
-		if (percent > c->run->percent)
-			c->run->percent = percent;
+		join(c, order);
 		return 0;
 	}
-	c->run = run_new(c, pool, percent);
+	c->run = run_new(c, pool, order);
 	if (!c->run)
 		return -ENOMEM;
+	say_begin(c->run);
 	if (!c->again)
 		c->again = evtimer_new(server->base, on_again, c);
 	pool_ref(pool);
 	c->server = server;
-	c->status = (struct tn_compaction){ .before = resident(pool) };
+	c->status = (struct tn_compaction){
+		.before = resident(pool),
+		.runs = c->status.runs + 1,
+		.unasked = c->status.unasked + order->unasked,
+	};
 	tell(c, TN_COMPACTION_MOVES, 0);
 	c->task.slice = slice;
 	c->task.done = on_done;

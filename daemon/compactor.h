@@ -2,6 +2,7 @@
 #pragma once
 /* Making a pool small while it is in use. See compactor.c. */
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "daemon/reaper.h"
@@ -19,6 +20,7 @@ struct compactor {
 	struct event *again;       /* the next burst of one with a budget */
 	pthread_mutex_t status_lock;
 	struct tn_compaction status; /* as of now, or of the last one */
+	unsigned next_percent;     /* a full one is to follow; 0: none */
 	struct server *server;
 };
 
@@ -29,15 +31,23 @@ void compactor_fini(struct compactor *c);
 void compactor_lock(struct compactor *c);
 void compactor_unlock(struct compactor *c);
 
+struct compact_order {
+	unsigned percent;  /* of a processor's time; 100: all of it */
+	bool unasked;      /* it is the housekeeper's */
+	uint64_t holes;    /* ... who thinks that so many bytes of slabs can be
+	                    * freed, */
+	uint64_t keep;     /* and leaves the pool so many of what is free */
+};
+
 /**
  * compactor_start() - compact a pool
- * @percent: of a processor's time that it may take; 100: all
  *
- * Does nothing if that is under way already, but that it goes on with the
- * higher one of the two. Return: 0; -ENOMEM; -EUCLEAN (poisoned).
+ * If that is under way already it goes on with the higher percentage of the
+ * two, and if it would not have freed all, another one follows. Return: 0;
+ * -ENOMEM; -EUCLEAN (poisoned).
  */
 int compactor_start(struct server *server, struct pool *pool,
-		    unsigned percent);
+		    const struct compact_order *order);
 
 /** compactor_cancel() - end a run that waits for its next burst, at once */
 void compactor_cancel(struct pool *pool);

@@ -35,7 +35,7 @@ static const char help[] =
 	"\n"
 	"  --socket PATH       listen there\n"
 	"  --pools DIR         make the pools that DIR/*.pool describe\n"
-	"  --config FILE       limits; see tarnd(8)\n"
+	"  --config FILE       limits and compaction; see tarnd(8)\n"
 	"  --limit NAME=VALUE  bytes, reserved, pools, connections,\n"
 	"                      attachments or descriptors of each user; may\n"
 	"                      be given for each\n"
@@ -84,6 +84,16 @@ FILE_LIMIT(attachments, QUOTA_ATTACHMENTS)
 FILE_LIMIT(descriptors, QUOTA_DESCRIPTORS)
 FILE_LIMIT(reserved, QUOTA_RESERVED)
 
+#define FILE_RULE(name) \
+	static const char *set_compact_##name(void *into, const char *value) \
+	{ \
+		struct config *config = into; \
+		return compact_rule_##name(&config->compact, value); \
+	}
+FILE_RULE(percent)
+FILE_RULE(start)
+FILE_RULE(stop)
+
 static const struct setting file_table[] = {
 	{ "limits", "bytes", set_bytes },
 	{ "limits", "pools", set_pools },
@@ -91,6 +101,9 @@ static const struct setting file_table[] = {
 	{ "limits", "attachments", set_attachments },
 	{ "limits", "descriptors", set_descriptors },
 	{ "limits", "reserved", set_reserved },
+	{ "compaction", "percent", set_compact_percent },
+	{ "compaction", "start", set_compact_start },
+	{ "compaction", "stop", set_compact_stop },
 };
 
 /* --limit NAME=VALUE */
@@ -217,7 +230,13 @@ static int read_file(struct config *config)
 {
 	int r = settings_read(config->file, file_table,
 			      TN_ARRAY_LEN(file_table), config);
+	const char *wrong = r == 0 ? compact_rule_check(&config->compact)
+				   : NULL;
 
+	if (wrong) {
+		log_error("%s: [compaction] %s", config->file, wrong);
+		return -EINVAL;
+	}
 	if (r == -ENOENT && !config->file_given)
 		return 0;
 	if (r == -ENOENT)
@@ -229,7 +248,7 @@ int config_init(struct config *config, int argc, char *argv[])
 {
 	int r;
 
-	memset(config, 0, sizeof(*config));
+	*config = (struct config){ .compact = COMPACT_RULE_DEFAULT };
 	for (int k = 0; k < QUOTA_N; k++) {
 		config->limits.own[k] = QUOTA_UNLIMITED;
 		config->limits.others[k] = default_limits[k];

@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdbool.h>
 
+#include "daemon/compactrule.h"
 #include "daemon/quota.h"
 
 struct config {
@@ -16,6 +17,7 @@ struct config {
 	bool verbose;
 	bool limit_given[QUOTA_N];
 	struct quota_limits limits;
+	struct compact_rule compact; /* of pools that say nothing else */
 };
 
 enum { CONFIG_DONE = 1 };

@@ -40,6 +40,7 @@ static int handle_create(struct session *session, const void *body,
 		.access.uid = peer->uid,
 		.access.gid = create.gid == UINT32_MAX ? peer->gid : create.gid,
 		.access.mode = create.mode,
+		.compact = compact_rule_unpack(create.compact),
 	};
 	memcpy(spec.name, create.name, sizeof(spec.name));
 	if (pool_spec_check(&spec))
@@ -399,6 +400,7 @@ static int call_again(struct session *session, const void *body,
 static int handle_compact(struct session *session, const void *body,
 			  struct tn_packet *reply)
 {
+	struct compact_order order = { .unasked = false };
 	struct tn_compact_request request;
 	struct tn_compaction status;
 	struct pool *pool;
@@ -408,17 +410,19 @@ static int handle_compact(struct session *session, const void *body,
 	pool = find(session, request.name);
 	if (!pool)
 		return reply_refuse(reply, -ENOENT);
-	if (!policy_may_open(&session->peer, &pool->spec.access, TN_PRODUCER))
+	if (!policy_may_open(&session->peer, &pool->spec.access,
+			     request.percent ? TN_PRODUCER : TN_OBSERVER))
 		return reply_refuse(reply, -EACCES);
+	order.percent = request.percent;
 	if (request.percent)
-		r = compactor_start(session->server, pool, request.percent);
+		r = compactor_start(session->server, pool, &order);
 	if (r < 0)
 		return reply_refuse(reply, r);
 	compactor_status(pool, &status);
+	status.rule = housekeeper_rule(session->server, pool);
 	reply_append(reply, &status, sizeof(status));
 	return 0;
 }
-
 
 int handlers_call(struct session *session, const struct tn_packet *packet,
 		  struct tn_packet *reply)

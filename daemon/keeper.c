@@ -82,6 +82,7 @@ struct pool_spec keeper_spec(const struct ledger_pool *p)
 		.policy = p->policy,
 		.flags = p->flags,
 		.access = { .uid = p->uid, .gid = p->gid, .mode = p->mode },
+		.compact = compact_rule_unpack(p->compact),
 	};
 
 	memcpy(spec.name, p->name, sizeof(spec.name));
@@ -101,6 +102,7 @@ static void write_pool(struct ledger_pool *p, const struct pool *pool)
 	p->mode = spec->access.mode;
 	p->uid = spec->access.uid;
 	p->gid = spec->access.gid;
+	p->compact = compact_rule_pack(&spec->compact);
 	p->layout_major = TN_LAYOUT_MAJOR;
 	p->layout_minor = TN_LAYOUT_MINOR;
 }

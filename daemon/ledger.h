@@ -90,7 +90,8 @@ TN_SIZE(ledger_header, 80);
  *  84    4 gid
  *  88    2 layout_major    of its files
  *  90    2 layout_minor
- *  92   36 reserved        0                                            */
+ *  92    4 compact         percent, start, stop; 8 bits each, percent lowest
+ *  96   32 reserved        0                                            */
 struct ledger_pool {
 	tn_a64 head;
 	char name[TN_NAME_BYTES];
@@ -104,7 +105,8 @@ struct ledger_pool {
 	uint32_t gid;
 	uint16_t layout_major;
 	uint16_t layout_minor;
-	uint8_t reserved[36];
+	uint32_t compact;
+	uint8_t reserved[32];
 };
 TN_FIELD(ledger_pool, 8, 40, name);
 TN_FIELD(ledger_pool, 48, 8, bytes);
@@ -112,6 +114,7 @@ TN_FIELD(ledger_pool, 56, 8, mark);
 TN_FIELD(ledger_pool, 64, 4, kind);
 TN_FIELD(ledger_pool, 84, 4, gid);
 TN_FIELD(ledger_pool, 88, 2, layout_major);
+TN_FIELD(ledger_pool, 92, 4, compact);
 TN_SIZE(ledger_pool, LEDGER_RECORD_BYTES);
 
 /*   0    8 head

@@ -33,7 +33,7 @@ const char *pool_spec_check(struct pool_spec *spec)
 		return "bad flags";
 	if (spec->access.mode & ~ACCESS_MODE_MASK)
 		return "bad mode";
-	return NULL;
+	return compact_rule_check(&spec->compact);
 }
 
 static int charge(struct pool *pool, struct quota *quota, bool force)

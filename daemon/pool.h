@@ -10,6 +10,8 @@
 #include "base/list.h"
 #include "daemon/backing.h"
 #include "daemon/compactor.h"
+#include "daemon/compactrule.h"
+#include "daemon/housekeeper.h"
 #include "daemon/keeper.h"
 #include "daemon/policy.h"
 #include "daemon/quota.h"
@@ -26,6 +28,7 @@ struct pool_spec {
 	uint32_t policy;        /* enum tn_policy */
 	uint32_t flags;         /* TN_POOL_* */
 	struct access access;
+	struct compact_rule compact; /* what is not said: as tarnd.conf says */
 };
 
 struct pool;
@@ -56,6 +59,7 @@ struct pool {
 	struct tn_pool view;    /* for pool/ */
 	struct slots slots;
 	struct compactor compactor;
+	struct upkeep upkeep;
 	struct tn_list attachments; /* attachment.of_pool */
 	struct reaper_queue queue; /* clients of it to be recovered */
 	struct quota_charge bytes_charge, pool_charge, fds_charge;

@@ -92,6 +92,16 @@ static const char *set_group(void *into, const char *value)
 	return settings_group(value, &spec->access.gid);
 }
 
+#define FILE_RULE(name) \
+	static const char *set_compact_##name(void *into, const char *value) \
+	{ \
+		struct pool_spec *spec = into; \
+		return compact_rule_##name(&spec->compact, value); \
+	}
+FILE_RULE(percent)
+FILE_RULE(start)
+FILE_RULE(stop)
+
 static const struct setting table[] = {
 	{ "pool", "bytes", set_bytes },
 	{ "pool", "kind", set_kind },
@@ -101,6 +111,9 @@ static const struct setting table[] = {
 	{ "pool", "mode", set_mode },
 	{ "pool", "owner", set_owner },
 	{ "pool", "group", set_group },
+	{ "compaction", "percent", set_compact_percent },
+	{ "compaction", "start", set_compact_start },
+	{ "compaction", "stop", set_compact_stop },
 };
 static_assert(TN_POOL_ABORT_ON_MISUSE == 1, "set_flags() counts on it");
 

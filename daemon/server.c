@@ -6,7 +6,7 @@
  *	SIGTERM, SIGINT                         leave the loop
  *	SIGHUP     configuration again
  *	reaper's eventfd                     -> reaper_dispatch()
- *	timers     watchdog; status line; listening again
+ *	timers     watchdog; status line; listening again; housekeeping
  *	sessions   what is due for them, in turn  -> session_turn()
  *
  * Start is all or nothing: limits and pool files are read and every declared
@@ -134,7 +134,8 @@ static bool same_spec(const struct pool_spec *a, const struct pool_spec *b)
 	       a->policy == b->policy && a->flags == b->flags &&
 	       a->access.uid == b->access.uid &&
 	       a->access.gid == b->access.gid &&
-	       a->access.mode == b->access.mode;
+	       a->access.mode == b->access.mode &&
+	       compact_rule_pack(&a->compact) == compact_rule_pack(&b->compact);
 }
 
 static int reserve_now(struct server *server, struct pool *pool)
@@ -214,6 +215,7 @@ static int reload(struct server *server)
 	if (r)
 		return r;
 	server->quota.limits = config->limits;
+	server->config.compact = config->compact;
 	return add_pools(server, specs, n);
 }
 
@@ -335,6 +337,8 @@ static int make_loop(struct server *server)
 	r = turns_init(&server->turns, server->base);
 	if (r == 0)
 		r = lingerers_init(&server->lingerers, server->base);
+	if (r == 0)
+		r = housekeeper_init(&server->housekeeper, server);
 	return r < 0 ? r : add_signals(server);
 }
 
@@ -423,6 +427,7 @@ static void free_events(struct server *server)
 		free_event(&server->signals[i]);
 	turns_fini(&server->turns);
 	lingerers_fini(&server->lingerers);
+	housekeeper_fini(&server->housekeeper);
 	if (server->base)
 		event_base_free(server->base);
 	server->base = NULL;

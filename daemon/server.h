@@ -3,6 +3,7 @@
 /* The event loop and what hangs on it. See server.c. */
 #include "base/list.h"
 #include "daemon/config.h"
+#include "daemon/housekeeper.h"
 #include "daemon/keeper.h"
 #include "daemon/linger.h"
 #include "daemon/quota.h"
@@ -26,6 +27,7 @@ struct server {
 	struct reaper *reaper;
 	struct turns turns;
 	struct lingerers lingerers;
+	struct housekeeper housekeeper;
 	struct tn_list sessions; /* session.link */
 	unsigned n_sessions;     /* that have a connection */
 	uint32_t last_session;   /* id */

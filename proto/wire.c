@@ -90,7 +90,8 @@ static int create_ok(const uint8_t *body)
 	struct tn_create create;
 
 	memcpy(&create, body, sizeof(create));
-	return !create.reserved && tn_name_ok(create.name);
+	return !(create.compact >> TN_COMPACT_RULE_BITS) &&
+	       tn_name_ok(create.name);
 }
 
 static int open_ok(const uint8_t *body)

@@ -100,6 +100,12 @@ TN_FIELD(tn_hello_reply, 12, 4, flags);
 TN_FIELD(tn_hello_reply, 16, 8, secret);
 TN_SIZE(tn_hello_reply, 24);
 
+/* When a pool is compacted without being asked, as tn_pool_opts say. */
+#define TN_COMPACT_RULE(percent, start, stop) \
+	((uint32_t)(percent) | (uint32_t)(start) << 8 | (uint32_t)(stop) << 16)
+#define TN_COMPACT_RULE_BITS 24
+#define TN_COMPACT_NEVER 255U
+
 struct tn_create {
 	char name[TN_NAME_BYTES];
 	uint64_t bytes;
@@ -108,9 +114,10 @@ struct tn_create {
 	uint32_t flags;
 	uint32_t mode;
 	uint32_t gid;          /* ~0: the caller's */
-	uint32_t reserved;
+	uint32_t compact;      /* TN_COMPACT_RULE(); 0s: as tarnd is set */
 };
 TN_FIELD(tn_create, 40, 8, bytes);
+TN_FIELD(tn_create, 68, 4, compact);
 TN_SIZE(tn_create, 72);
 
 struct tn_by_name {            /* DESTROY, REVOKE, STAT; LIST: after this one */
@@ -139,8 +146,9 @@ TN_FIELD(tn_info, 40, 8, bytes);
 TN_FIELD(tn_info, 64, 4, kind);
 TN_SIZE(tn_info, 96);
 
-/* .percent: 0: only tell; else begin, unless it is under way, and take no more
- * than so much of a processor's time */
+/* .percent: 0: only tell; else begin, and take no more than so much of a
+ * processor's time. What is under way already is all that was asked for, or
+ * goes on until it is. */
 struct tn_compact_request {
 	char name[TN_NAME_BYTES];
 	uint32_t percent;
@@ -160,18 +168,21 @@ struct tn_compaction {
 	uint32_t done;          /* of .of, in this pass */
 	uint32_t of;
 	uint32_t passes;
-	uint32_t reserved;
+	uint32_t rule;          /* what holds for the pool: TN_COMPACT_RULE() */
 	uint64_t moved_objects;
 	uint64_t moved_bytes;
 	uint64_t pinned;        /* objects that stayed because of it */
 	uint64_t undone;        /* ... because they were needed meanwhile */
 	uint64_t before;        /* bytes of memory that the pool had */
 	uint64_t after;         /* ... and has */
+	uint32_t runs;          /* since tarnd began; one may be under way */
+	uint32_t unasked;       /* of these, begun by tarnd itself */
 };
 TN_FIELD(tn_compaction, 4, 4, error);
 TN_FIELD(tn_compaction, 24, 8, moved_objects);
 TN_FIELD(tn_compaction, 64, 8, after);
-TN_SIZE(tn_compaction, 72);
+TN_FIELD(tn_compaction, 72, 4, runs);
+TN_SIZE(tn_compaction, 80);
 
 #define TN_LIST_MAX 32U /* entries in one reply */
 struct tn_list_reply {

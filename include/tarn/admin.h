@@ -151,13 +151,20 @@ struct tarn_compaction {
 	uint64_t pinned;         /* objects that stayed, as they were pinned */
 	uint64_t undone;         /* ... being needed in the middle */
 	uint64_t before, after;  /* bytes of memory: the pool had, and has */
+	uint32_t runs;           /* since tarnd began; one may be under way */
+	uint32_t unasked;        /* of these, begun by tarnd itself */
+	uint32_t running;        /* 1: one is under way */
+	/* What holds for the pool: see struct tarn_pool_opts */
+	uint32_t compact_percent, compact_start, compact_stop;
 };
 
 /**
  * tarn_compact() - have tarnd make a pool small while it is in use
  * @t: a connection of somebody who may open the pool as a producer
  * @name: of the pool; it need not be open here
- * @percent: of a processor's time that it may take, 1 to 100
+ * @percent: of a processor's time that it may take, 1 to 100; or 0: begin
+ *           nothing, wait for nothing, and only tell; then an observer's right
+ *           is enough
  * @progress: called some 20 times a second meanwhile; NULL: is not
  * @arg: for it
  * @ret: .sz set; may be NULL
@@ -166,6 +173,9 @@ struct tarn_compaction {
  * slabs that empties, and gives free memory back to the system. Clients go on
  * meanwhile and wait for nothing. What is under way already is gone along
  * with, and only one is for each pool. Blocks until it is done.
+ *
+ * tarnd does so by itself when a pool has much more memory than it needs; see
+ * struct tarn_pool_opts, and tarnd(8). Then it leaves the pool a part of it.
  *
  * Return: 0; -EINVAL, -ENOENT, -EACCES, -EUCLEAN (the pool is poisoned),
  *         -ENOMEM, -ECHILD, -ECONNRESET, -ETIMEDOUT.

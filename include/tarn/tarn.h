@@ -131,7 +131,16 @@ struct tarn_pool_opts {
 	                       * consumer, r+w producer; 0: its owner only */
 	uint32_t gid;         /* group that the group digit is for;
 	                       * (uint32_t)-1: the caller's */
+	/* When tarnd compacts it (tarn/admin.h) without being asked; 0: as
+	 * tarnd is configured. Of a pool that needs 100 bytes of memory: */
+	uint16_t compact_percent; /* of a processor's time that it may take, 1
+	                       * to 100; or TARN_COMPACT_NEVER */
+	uint16_t compact_start; /* if it has so many more: 1 to 255 */
+	uint16_t compact_stop; /* until it has no more than that too many;
+	                       * less than .compact_start */
 };
+#define TARN_COMPACT_NEVER 255
+
 #define TARN_POOL_OPTS(...) \
 	(&(struct tarn_pool_opts){ .sz = sizeof(struct tarn_pool_opts), \
 				   .gid = (uint32_t)-1, __VA_ARGS__ })

@@ -177,6 +177,9 @@ static void print_public(FILE *f)
 	FIELD(tarn_pool_opts, flags);
 	FIELD(tarn_pool_opts, mode);
 	FIELD(tarn_pool_opts, gid);
+	FIELD(tarn_pool_opts, compact_percent);
+	FIELD(tarn_pool_opts, compact_start);
+	FIELD(tarn_pool_opts, compact_stop);
 	SIZE(tarn_pool_info);
 	FIELD(tarn_pool_info, name);
 	FIELD(tarn_pool_info, kind);

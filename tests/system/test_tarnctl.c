@@ -213,6 +213,8 @@ static void stat_tells_who_holds_how_much(void **state)
 	assert_said("pool p: slab of 16M, first fit, mode");
 	assert_said("movable   3K of it in objects of 1 handles");
 	assert_said("(movable)");
+	assert_said("compacted if 25% more than needed, down to 5%, by 5% of "
+		    "a processor; 0 times, 0 of them asked");
 	assert_said("in 13 objects; 12K of it in page runs");
 	assert_said("nodes");
 	assert_said("pool"); /* the holder of the detached one */
@@ -238,8 +240,12 @@ static void stat_tells_who_holds_how_much(void **state)
 static void stat_of_a_pool_nobody_uses_is_short(void **state)
 {
 	(void)state;
-	assert_int_equal(tool_run(CTL "create p --bytes 1M --kind buddy"), 0);
+	assert_int_equal(tool_run(CTL "create p --bytes 1M --kind buddy "
+				  "--percent 0"), 0);
+	assert_int_equal(tool_run(CTL "compact p --percent 0"), 2);
+	assert_int_equal(tool_run(CTL "compact p"), 0);
 	assert_int_equal(tool_run(CTL "stat p"), 0);
+	assert_said("compacted never but when asked; 1 times, 1 of them asked");
 	assert_said("0B in 0 objects");
 	assert_not_said("CLIENT");
 	assert_not_said("SLABS");

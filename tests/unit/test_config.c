@@ -103,6 +103,32 @@ static void mistakes_are_refused(void **state)
 	assert_true(PARSE("--config", path,) < 0);
 }
 
+static void compaction_is_on_unless_the_file_says_else(void **state)
+{
+	static const char *const bad[] = {
+		"percent = 0", "percent = 101", "percent = no", "start = 256",
+		"start = 0", "stop = 25", "start = 5", "start = 9\nstop = 9",
+		"stop = 1\nstop = 2", "limit = 2",
+	};
+	char text[100];
+
+	(void)state;
+	assert_int_equal(PARSE("--verbose",), 0);
+	assert_int_equal(config.compact.percent, 5);
+	assert_int_equal(config.compact.start, 25);
+	assert_int_equal(config.compact.stop, 5);
+	tn_test_write_file(path, "[compaction]\npercent = never\nstop = 7\n");
+	assert_int_equal(PARSE("--config", path,), 0);
+	assert_int_equal(config.compact.percent, COMPACT_NEVER);
+	assert_int_equal(config.compact.start, 25);
+	assert_int_equal(config.compact.stop, 7);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		snprintf(text, sizeof(text), "[compaction]\n%s\n", bad[i]);
+		tn_test_write_file(path, text);
+		assert_true(PARSE("--config", path,) < 0);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -112,6 +138,7 @@ int main(void)
 		TEST(a_user_has_paths_of_its_own),
 		TEST(limits_come_from_options_before_the_file),
 		TEST(mistakes_are_refused),
+		TEST(compaction_is_on_unless_the_file_says_else),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

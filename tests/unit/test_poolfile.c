@@ -52,7 +52,8 @@ static void each_key_is_understood(void **state)
 	write_pool("b.pool", "[pool]\nbytes = 64M\n");
 	write_pool("a.pool", "[pool]\nbytes = 5000001\nkind = buddy\n"
 		   "policy = worst-fit\nmode = 0640\nowner = 12\ngroup = 34\n"
-		   "flags = abort-on-misuse\n");
+		   "flags = abort-on-misuse\n"
+		   "[compaction]\npercent = 50\nstart = 60\nstop = 30\n");
 	write_pool("README", "not for us");
 	write_pool(".hidden.pool", "not for us");
 	write_pool(".pool", "not for us");
@@ -66,7 +67,11 @@ static void each_key_is_understood(void **state)
 	assert_int_equal(specs[0].access.uid, 12);
 	assert_int_equal(specs[0].access.gid, 34);
 	assert_int_equal(specs[0].flags, TN_POOL_ABORT_ON_MISUSE);
+	assert_int_equal(specs[0].compact.percent, 50);
+	assert_int_equal(specs[0].compact.start, 60);
+	assert_int_equal(specs[0].compact.stop, 30);
 	assert_string_equal(specs[1].name, "b");
+	assert_int_equal(specs[1].compact.percent, 0); /* as tarnd.conf says */
 	assert_int_equal(specs[1].kind, TN_KIND_SLAB);
 	assert_int_equal(specs[1].policy, TN_FIRST_FIT);
 	assert_int_equal(specs[1].access.uid, geteuid());
@@ -84,6 +89,7 @@ static void one_mistake_spoils_all(void **state)
 		"[pool]\nbytes = 1G\nflags = fast\n",
 		"[pool]\nbytes = 1G\nowner = nobody at all\n",
 		"[pool]\nbytes = 1G\nsize = 1G\n",
+		"[pool]\nbytes = 1G\n[compaction]\nstart = 5\nstop = 6\n",
 	};
 	struct pool_spec *specs = NULL;
 	size_t n;

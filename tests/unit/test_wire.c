@@ -135,7 +135,7 @@ static void reserved_fields_must_be_zero(void **state)
 {
 	static const struct { uint16_t op; size_t off, n; } reserved[] = {
 		{ TN_MSG_HELLO, 8, 16 }, /* no session is named */
-		{ TN_MSG_CREATE, 68, 4 },
+		{ TN_MSG_CREATE, 71, 1 },
 		{ TN_MSG_OPEN, 44, 4 },
 		{ TN_MSG_LEAVE, 4, 4 },
 		{ TN_MSG_CONTROLS, 44, 4 },

@@ -182,6 +182,10 @@ int run_compact(struct request *q)
 	bool terminal = isatty(STDERR_FILENO), picture = isatty(STDOUT_FILENO);
 	int r;
 
+	if (q->opts.compact_percent == TARN_COMPACT_NEVER) {
+		failed(0, "compact: --percent is 1 to 100");
+		return MISUSED;
+	}
 	if (picture)
 		print_one_map(q, "before:");
 	r = tarn_compact(q->tarn, q->name, q->percent ? q->percent : 100,

@@ -23,6 +23,8 @@ static const char help[] =
 	"      --group GROUP      that the middle digit is for\n"
 	"      --abort-on-misuse  a wrong free aborts the process\n"
 	"      --reserve          have all its memory from the start\n"
+	"      --percent N        of a processor for compacting it unasked;\n"
+	"                         0: never; else as tarnd is configured\n"
 	"  destroy NAME           remove a pool's name; who has it open keeps\n"
 	"                         it\n"
 	"      --revoke           take it from them, too\n"
@@ -68,7 +70,7 @@ static const struct command {
 } commands[] = {
 	{ "list", run_list, false, "j", FAILED },
 	{ "stat", run_stat, true, "j", FAILED },
-	{ "create", run_create, true, "bkpmgar", FAILED },
+	{ "create", run_create, true, "bkpmgarP", FAILED },
 	{ "destroy", run_destroy, true, "R", FAILED },
 	{ "trim", run_trim, true, "", FAILED },
 	{ "compact", run_compact, true, "P", FAILED },
@@ -149,10 +151,11 @@ static int option(struct request *q, int opt)
 		q->quiescent = true;
 		return 0;
 	case 'P':
-		if (parse_number(optarg, 10, &q->percent) && q->percent &&
-		    q->percent <= 100)
-			return 0;
-		return misused("no such percentage:", optarg);
+		if (!parse_number(optarg, 10, &q->percent) || q->percent > 100)
+			return misused("no such percentage:", optarg);
+		q->opts.compact_percent = q->percent ? (uint16_t)q->percent
+						     : TARN_COMPACT_NEVER;
+		return 0;
 	case 'f':
 		q->png = optarg;
 		return 0;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <tarn/admin.h>
 #include <tarn/stats.h>
 
 #include "tools/tarnctl/table.h"
@@ -28,6 +29,12 @@ static const struct column pool_columns[] = {
 	{ "bytes", NULL, COLUMN_BYTES },
 	{ "data_resident", NULL, COLUMN_BYTES },
 	{ "meta_resident", NULL, COLUMN_BYTES },
+	{ "compactions", NULL, COLUMN_NUMBER },
+	{ "compactions_unasked", NULL, COLUMN_NUMBER },
+	{ "compacting", NULL, COLUMN_FLAG },
+	{ "compact_percent", NULL, COLUMN_NUMBER },
+	{ "compact_start", NULL, COLUMN_NUMBER },
+	{ "compact_stop", NULL, COLUMN_NUMBER },
 	{ "live_bytes", NULL, COLUMN_BYTES },
 	{ "live_objects", NULL, COLUMN_NUMBER },
 	{ "run_bytes", NULL, COLUMN_BYTES },
@@ -60,7 +67,19 @@ static const struct column client_columns[] = {
 	{ "cached_bytes", "CACHED", COLUMN_BYTES },
 };
 
+static void compaction_cells(struct table *t, const struct tarn_compaction *c)
+{
+	table_number(t, c->runs);
+	table_number(t, c->unasked);
+	table_flag(t, c->running);
+	table_number(t, c->compact_percent == TARN_COMPACT_NEVER ? 0 :
+			c->compact_percent);
+	table_number(t, c->compact_start);
+	table_number(t, c->compact_stop);
+}
+
 static struct table *pool_table(const struct tarn_pool_info *p,
+				const struct tarn_compaction *c,
 				const struct tarn_stats *s)
 {
 	struct table *t = TABLE_NEW("pool", pool_columns, true);
@@ -80,6 +99,7 @@ static struct table *pool_table(const struct tarn_pool_info *p,
 	table_bytes(t, p->bytes);
 	table_bytes(t, p->data_resident);
 	table_bytes(t, p->meta_resident);
+	compaction_cells(t, c);
 	if (!s)
 		return t;
 	table_bytes(t, s->live_bytes);
@@ -192,6 +212,18 @@ static void print_pool(const struct tarn_pool_info *p)
 	       bytes_text(p->meta_resident, meta));
 }
 
+static void print_compaction(const struct tarn_compaction *c)
+{
+	if (c->compact_percent == TARN_COMPACT_NEVER)
+		printf("compacted never but when asked;");
+	else
+		printf("compacted if %" PRIu32 "%% more than needed, down to %"
+		       PRIu32 "%%, by %" PRIu32 "%% of a processor;",
+		       c->compact_start, c->compact_stop, c->compact_percent);
+	printf(" %" PRIu32 " times, %" PRIu32 " of them asked%s\n", c->runs,
+	       c->runs - c->unasked, c->running ? "; just now" : "");
+}
+
 static void print_inside(const struct tarn_stats *s)
 {
 	char live[16], runs[16], cached[16], room[16], largest[16];
@@ -223,17 +255,19 @@ static void print_part(struct table *t, bool json, bool empty)
 }
 
 static void print_all(const struct request *q, const struct tarn_pool_info *p,
+		      const struct tarn_compaction *c,
 		      const struct tarn_stats *s, uint32_t self)
 {
 	struct table *t;
 
 	if (q->json) {
-		t = pool_table(p, s);
+		t = pool_table(p, c, s);
 		putchar('{');
 		table_print_member(t, true);
 		table_free(t);
 	} else {
 		print_pool(p);
+		print_compaction(c);
 		if (s)
 			print_inside(s);
 	}
@@ -248,16 +282,19 @@ static void print_all(const struct request *q, const struct tarn_pool_info *p,
 
 int run_stat(struct request *q)
 {
+	struct tarn_compaction c = { .sz = sizeof(c) };
 	struct tarn_stats s = { .sz = sizeof(s) };
 	struct tarn_pool_info info;
 	struct tarn_pool *pool;
 	int r = tarn_pool_stat(q->tarn, q->name, &info);
 
+	if (r == 0)
+		r = tarn_compact(q->tarn, q->name, 0, NULL, NULL, &c);
 	if (r < 0)
 		return failed_pool(q, r, "look at");
 	r = tarn_pool_open(q->tarn, q->name, TARN_OBSERVER, &pool);
 	if (r == -EACCES) {
-		print_all(q, &info, NULL, 0);
+		print_all(q, &info, &c, NULL, 0);
 		fputs("tarnctl: this user may not see who holds what\n",
 		      stderr);
 		return DID;
@@ -268,7 +305,7 @@ int run_stat(struct request *q)
 	if (r < 0)
 		failed_pool(q, r, "look into");
 	else
-		print_all(q, &info, &s, tarn_client_id(pool));
+		print_all(q, &info, &c, &s, tarn_client_id(pool));
 	tarn_stats_free(&s);
 	tarn_pool_close(pool);
 	return r < 0 ? FAILED : DID;

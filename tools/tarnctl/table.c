@@ -8,7 +8,7 @@
 
 #include <libsmartcols.h>
 
-#define COLUMNS_MAX 24
+#define COLUMNS_MAX 32
 
 struct table {
 	struct libscols_table *scols;

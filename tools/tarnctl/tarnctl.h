@@ -17,7 +17,7 @@ struct request {
 	bool quiescent;         /* of audit */
 	bool revoke;            /* of destroy */
 	const char *png;        /* of map: a file, or NULL */
-	uint32_t percent;       /* of compact; 0: not given */
+	uint32_t percent;       /* of a processor; 0: not given */
 	struct tarn_pool_opts opts; /* of create */
 	struct tarn *tarn;
 };

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Compaction without being asked.
+ *
+ *	 timer --> next pool that is due --> look --> calm: later --> timer
+ *	   ^                                  |
+ *	   `----------- run is over <-- run <-'  cause, twice
+ *
+ * A look (pool/survey.c, in slices on the reaper's thread) compares what a pool
+ * has of memory to what it would need: without the pages that compaction could
+ * free in slabs (holes), and without free pages (spare). If it has more than
+ * rule.start percent too much, and still a second later, the pool is compacted
+ * until rule.stop percent are left of that; so there is no tug-of-war about
+ * the memory of a pool whose filling goes up and down.
+ *
+ * One look or run at a time, of all pools in turn: so however many there are,
+ * runs take rule.percent of a processor and no more, and looks SHARE of it.
+ *
+ * A pool that is calm is looked at less and less often, down to CALM_MS; one
+ * that has no clients then, not at all until somebody attaches. After a run
+ * that left cause for another (objects are pinned, slots kept in magazines, a
+ * section is not left) the next one waits twice as long as the last time, up
+ * to 64 s.
+ *
+ * All of it is the main loop's but for slice(). That a pool goes meanwhile
+ * does not matter: a look keeps a reference, and a run does.
+ */
+#include "daemon/housekeeper.h"
+
+#include <errno.h>
+#include <event2/event.h>
+
+#include "base/bits.h"
+#include "daemon/clock.h"
+#include "daemon/pool.h"
+#include "daemon/server.h"
+
+#define LOOK_MS 1000         /* between two looks at a pool, at least */
+#define CALM_DOUBLINGS 4     /* ... up to 16 s */
+#define VAIN_DOUBLINGS 6     /* ... up to 64 s */
+#define SHARE 200            /* looks take this part of a processor: 0.5 % */
+#define LEAST_BYTES TN_AREA_BYTES /* that are worth it */
+#define AREAS_A_SLICE 64     /* some 200 us if they are full */
+
+static void wait_ms(struct housekeeper *h, int64_t ms)
+{
+	const struct timeval pause = {
+		.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000,
+	};
+
+	evtimer_add(h->timer, &pause);
+}
+
+static struct compact_rule rule_of(const struct housekeeper *h,
+				   const struct pool *pool)
+{
+	return compact_rule_over(&h->server->config.compact,
+				 &pool->spec.compact);
+}
+
+uint32_t housekeeper_rule(const struct server *server, const struct pool *pool)
+{
+	struct compact_rule rule = rule_of(&server->housekeeper, pool);
+
+	return compact_rule_pack(&rule);
+}
+
+/* What a look found */
+
+struct finding {
+	uint64_t holes, spare, needs; /* bytes */
+};
+
+static struct finding find(const struct housekeeper *h, const struct pool *pool)
+{
+	uint64_t has = backing_resident(&pool->data);
+	uint64_t used = h->survey.claimed << TN_PAGE_SHIFT;
+	struct finding f = {
+		.holes = tn_min64(has, tn_survey_holes(&h->survey) <<
+				  TN_PAGE_SHIFT),
+		.spare = has > used ? has - used : 0,
+	};
+
+	/* it keeps all its memory, whatever is free */
+	if (pool->spec.flags & TN_POOL_RESERVE) {
+		has = used;
+		f.spare = 0;
+	}
+	f.needs = has - tn_min64(has, f.holes + f.spare);
+	return f;
+}
+
+static bool is_cause(const struct finding *f, unsigned start)
+{
+	uint64_t more = f->holes + f->spare;
+
+	return more >= LEAST_BYTES && more / start >= f->needs / 100;
+}
+
+static void run(struct housekeeper *h, struct pool *pool,
+		const struct finding *f, const struct compact_rule *rule)
+{
+	const struct compact_order order = {
+		.percent = rule->percent,
+		.unasked = true,
+		.holes = tn_min64(f->holes, pool->upkeep.holes),
+		.keep = f->needs / 100 * rule->stop,
+	};
+
+	h->running = compactor_start(h->server, pool, &order) == 0;
+}
+
+/* Return: in how many ms to look again. */
+static int64_t judge(struct housekeeper *h, struct pool *pool)
+{
+	struct compact_rule rule = rule_of(h, pool);
+	struct finding f = find(h, pool);
+	struct upkeep *u = &pool->upkeep;
+	bool ran = u->ran;
+
+	u->ran = false;
+	if (!is_cause(&f, rule.start)) {
+		u->seen = false;
+		u->vain = 0;
+		u->asleep = !pool_n_clients(pool);
+		if (u->calm < CALM_DOUBLINGS)
+			u->calm++;
+		return (int64_t)LOOK_MS << u->calm;
+	}
+	u->calm = 0;
+	if (ran) {
+		u->seen = false;
+		if (u->vain < VAIN_DOUBLINGS)
+			u->vain++;
+		return (int64_t)LOOK_MS << u->vain;
+	}
+	if (u->seen && !pool->compactor.run) {
+		run(h, pool, &f, &rule);
+		u->ran = true;
+	}
+	u->seen = !u->ran;
+	u->holes = f.holes;
+	return LOOK_MS;
+}
+
+/* Looks */
+
+static struct housekeeper *of_task(struct reaper_task *task)
+{
+	return tn_list_entry(task, struct housekeeper, task);
+}
+
+static int slice(struct reaper_task *task)
+{
+	struct housekeeper *h = of_task(task);
+	int64_t began = clock_ns();
+	int more = !h->pool->unlinked &&
+		   tn_survey_step(&h->survey, AREAS_A_SLICE);
+
+	h->took_ns += clock_ns() - began;
+	return more;
+}
+
+static bool may_be_kept(const struct housekeeper *h, const struct pool *pool)
+{
+	return !pool->pending && !pool->poisoned && !pool->unlinked &&
+	       rule_of(h, pool).percent != COMPACT_NEVER;
+}
+
+static void on_looked(struct reaper_task *task)
+{
+	struct housekeeper *h = of_task(task);
+	struct pool *pool = h->pool;
+
+	h->pool = NULL;
+	if (task->result == 0 && may_be_kept(h, pool))
+		pool->upkeep.due_ms = clock_ms() + judge(h, pool);
+	pool_unref(pool);
+	if (task->result == 0 && !h->running)
+		wait_ms(h, 1 + h->took_ns * SHARE / 1000000);
+}
+
+static struct pool *next_pool(struct housekeeper *h)
+{
+	const struct registry *all = &h->server->registry;
+	int64_t now = clock_ms();
+
+	for (size_t n = all->n; n; n--) {
+		struct pool *pool = all->pools[h->at++ % all->n];
+
+		if (pool->upkeep.due_ms <= now && !pool->upkeep.asleep &&
+		    may_be_kept(h, pool))
+			return pool;
+	}
+	return NULL;
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct housekeeper *h = arg;
+	struct pool *pool = next_pool(h);
+
+	(void)fd;
+	(void)what;
+	if (!pool) {
+		wait_ms(h, LOOK_MS);
+		return;
+	}
+	h->pool = pool_ref(pool);
+	h->took_ns = 0;
+	tn_survey_begin(&h->survey, &pool->view);
+	reaper_do(h->server->reaper, &h->task, pool->spec.access.uid);
+}
+
+void housekeeper_ran(struct server *server)
+{
+	struct housekeeper *h = &server->housekeeper;
+
+	h->running = false;
+	if (h->timer)
+		wait_ms(h, LOOK_MS);
+}
+
+void housekeeper_wake(struct pool *pool)
+{
+	pool->upkeep.asleep = false;
+}
+
+int housekeeper_init(struct housekeeper *h, struct server *server)
+{
+	*h = (struct housekeeper){ .server = server };
+	h->task.slice = slice;
+	h->task.done = on_looked;
+	h->timer = evtimer_new(server->base, on_timer, h);
+	if (!h->timer)
+		return -ENOMEM;
+	wait_ms(h, LOOK_MS);
+	return 0;
+}
+
+void housekeeper_fini(struct housekeeper *h)
+{
+	if (h->timer)
+		event_free(h->timer);
+	h->timer = NULL;
+}

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Compaction that nobody asked for, by a real tarnd. */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tarn/admin.h"
+#include "tarn/handle.h"
+#include "tests/lib/tn_test.h"
+
+#define MIB ((uint64_t)1 << 20)
+#define N 60000
+#define SIZE 240
+
+static struct tn_test_daemon tarnd;
+static struct tarn *tarn;
+static struct tarn_pool *pool;
+static tarn_ref h[N];
+
+static int setup(void **state)
+{
+	int r = tn_test_setup(state);
+
+	tn_test_daemon_init(&tarnd);
+	return r;
+}
+
+/* The pool is made with these options, and its bytes. */
+static void begin(const struct tarn_pool_opts *opts)
+{
+	struct tarn_pool_opts o = *opts;
+
+	o.bytes = 64 * MIB;
+	if (!tarnd.pid)
+		tn_test_daemon_start(&tarnd, NULL);
+	assert_int_equal(tarn_connect(NULL, &tarn), 0);
+	assert_int_equal(tarn_pool_create(tarn, "p", &o), 0);
+	assert_int_equal(tarn_pool_open(tarn, "p", TARN_PRODUCER, &pool), 0);
+}
+
+static int teardown(void **state)
+{
+	struct tarn_audit audit = { .sz = sizeof(audit) };
+
+	assert_int_equal(tarn_audit(tarn, "p", 0, &audit), 0);
+	tarn_pool_close(pool);
+	tarn_disconnect(tarn);
+	tn_test_daemon_stop(&tarnd);
+	return tn_test_teardown(state);
+}
+
+static void make_all(void)
+{
+	for (unsigned i = 0; i < N; i++) {
+		h[i] = tarn_halloc(pool, SIZE);
+		assert_int_not_equal(h[i], 0);
+		memset(tarn_pin(pool, h[i]), (int)i, SIZE);
+		tarn_unpin(pool, h[i]);
+	}
+}
+
+/* Of each @of there are left @left. */
+static void make_holes(unsigned left, unsigned of)
+{
+	for (unsigned i = 0; i < N; i++)
+		if (i % of >= left && h[i]) {
+			assert_int_equal(tarn_hfree(pool, h[i]), 0);
+			h[i] = 0;
+		}
+}
+
+static void all_whole(void)
+{
+	for (unsigned i = 0; i < N; i++) {
+		const uint8_t *p = h[i] ? tarn_pin_read(pool, h[i]) : NULL;
+
+		for (unsigned k = 0; p && k < SIZE; k++)
+			assert_int_equal(p[k], (uint8_t)i);
+		assert_true(!h[i] || (p && tarn_unpin(pool, h[i]) == 0));
+	}
+}
+
+static uint64_t data_bytes(void)
+{
+	struct tarn_pool_info info;
+
+	assert_int_equal(tarn_pool_stat(tarn, "p", &info), 0);
+	return info.data_resident;
+}
+
+static struct tarn_compaction now(void)
+{
+	struct tarn_compaction c = { .sz = sizeof(c) };
+
+	assert_int_equal(tarn_compact(tarn, "p", 0, NULL, NULL, &c), 0);
+	return c;
+}
+
+static bool is_over(struct tarn_compaction c)
+{
+	return c.unasked && !c.running;
+}
+
+static void a_pool_with_holes_is_compacted_unasked(void **state)
+{
+	struct tarn_compaction c;
+
+	(void)state;
+	begin(TARN_POOL_OPTS(.mode = 0));
+	make_all();
+	make_holes(1, 5);
+	tn_test_eventually(30, is_over(c = now()));
+	if (c.error == -ENOSYS) {
+		print_message("no membarrier here\n");
+		skip();
+	}
+	/* to be left: 5 % more than needed, and what magazines keep; perhaps
+	 * by a second one, if holes were made during the first */
+	tn_test_eventually(30, data_bytes() < N / 5 * 256 * 3 / 2);
+	assert_true(data_bytes() > N / 5 * 256);
+	assert_true(tn_test_daemon_said(&tarnd, "is compacted, unasked"));
+	assert_true(tn_test_daemon_said(&tarnd, "p: compacted: "));
+	all_whole();
+}
+
+static void free_memory_goes_back_unasked(void **state)
+{
+	void *p;
+
+	(void)state;
+	begin(TARN_POOL_OPTS(.mode = 0));
+	p = tarn_run_alloc(pool, 4000, 0);
+	memset(p, 1, 4000 * TARN_PAGE);
+	assert_true(data_bytes() >= 4000 * TARN_PAGE);
+	assert_int_equal(tarn_free(pool, p), 0);
+	tn_test_eventually(30, is_over(now()));
+	assert_true(data_bytes() < MIB);
+}
+
+static void a_full_pool_is_left_alone(void **state)
+{
+	uint64_t before;
+
+	(void)state;
+	begin(TARN_POOL_OPTS(.mode = 0));
+	make_all();
+	make_holes(9, 10);
+	before = data_bytes();
+	sleep(5);
+	assert_int_equal(now().runs, 0);
+	assert_true(data_bytes() >= before);
+}
+
+/* As ever, what is in it is half of what it has. */
+static void a_pool_that_is_never_to_be_is_left_alone(void **state)
+{
+	(void)state;
+	begin(TARN_POOL_OPTS(.compact_percent = TARN_COMPACT_NEVER));
+	make_all();
+	make_holes(1, 2);
+	sleep(5);
+	assert_int_equal(now().compact_percent, TARN_COMPACT_NEVER);
+	assert_int_equal(now().runs, 0);
+	/* but when it is asked */
+	assert_int_equal(tarn_compact(tarn, "p", 100, NULL, NULL, NULL), 0);
+	assert_int_equal(now().runs, 1);
+	assert_int_equal(now().unasked, 0);
+	assert_true(now().moved_objects > 0);
+}
+
+static void a_reload_changes_what_holds_for_all_pools(void **state)
+{
+	(void)state;
+	tn_test_write_file(tarnd.conf, "[compaction]\npercent = never\n"
+			   "start = 50\nstop = 40\n");
+	begin(TARN_POOL_OPTS(.compact_stop = 3));
+	make_all();
+	make_holes(1, 5);
+	sleep(3);
+	assert_int_equal(now().runs, 0);
+	assert_int_equal(now().compact_percent, TARN_COMPACT_NEVER);
+	assert_int_equal(now().compact_start, 50);
+	assert_int_equal(now().compact_stop, 3);
+	tn_test_write_file(tarnd.conf, "[compaction]\npercent = 99\n"
+			   "start = 2\nstop = 1\n");
+	kill(tarnd.pid, SIGHUP);
+	tn_test_eventually(30, is_over(now()));
+	assert_int_equal(now().compact_percent, 99);
+	assert_int_equal(now().compact_start, 2);
+	/* the pool's own, as far as it fits */
+	assert_int_equal(now().compact_stop, 1);
+	all_whole();
+}
+
+static void what_holds_for_a_pool_outlives_tarnd(void **state)
+{
+	(void)state;
+	tn_test_daemon_supervise(&tarnd, NULL);
+	begin(TARN_POOL_OPTS(.compact_percent = 42, .compact_start = 77,
+			     .compact_stop = 33));
+	tn_test_daemon_crash(&tarnd);
+	tn_test_daemon_await(&tarnd);
+	assert_int_equal(now().compact_percent, 42);
+	assert_int_equal(now().compact_start, 77);
+	assert_int_equal(now().compact_stop, 33);
+}
+
+static void wrong_numbers_are_refused(void **state)
+{
+	const struct tarn_pool_opts bad[] = {
+		*TARN_POOL_OPTS(.bytes = MIB, .compact_percent = 101),
+		*TARN_POOL_OPTS(.bytes = MIB, .compact_percent = 256 + 5),
+		*TARN_POOL_OPTS(.bytes = MIB, .compact_start = 256),
+		*TARN_POOL_OPTS(.bytes = MIB, .compact_start = 9,
+				.compact_stop = 9),
+	};
+
+	(void)state;
+	begin(TARN_POOL_OPTS(.mode = 0));
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_int_equal(tarn_pool_create(tarn, "q", &bad[i]), -EINVAL);
+}
+
+/* What cannot be moved is not tried over and over. */
+static void what_was_in_vain_is_tried_less_and_less(void **state)
+{
+	(void)state;
+	begin(TARN_POOL_OPTS(.mode = 0));
+	make_all();
+	assert_int_equal(tarn_enter(pool), 0);
+	make_holes(1, 5);
+	tn_test_eventually(30, is_over(now()));
+	sleep(8);
+	/* after 2, 4 and 8 s, and what looks and runs take */
+	assert_in_range(now().unasked, 1, 4);
+	assert_int_equal(tarn_exit(pool), 0);
+	all_whole();
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_pool_with_holes_is_compacted_unasked),
+		TEST(free_memory_goes_back_unasked),
+		TEST(a_full_pool_is_left_alone),
+		TEST(a_pool_that_is_never_to_be_is_left_alone),
+		TEST(a_reload_changes_what_holds_for_all_pools),
+		TEST(what_holds_for_a_pool_outlives_tarnd),
+		TEST(wrong_numbers_are_refused),
+		TEST(what_was_in_vain_is_tried_less_and_less),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
