@@ -193,7 +193,12 @@ demo: deps-build                              ## install, build, count words in 
 bench: deps-bench                             ## measure beside other allocators; B=word picks some
 	$(Q)$(MAKE) all benches
 	$(Q)TARN_BUILD=$(abspath $(BUILD)) $(BUILD)/tools/tarn-run $(BENCH) $(BENCH_ARGS) -c '$(B)'
-.PHONY: bench-plots bench-programs
+bench-frag: deps-bench                        ## memory before and after compaction, and the mover; pictures
+	$(Q)$(MAKE) all benches
+	$(Q)TARN_BUILD=$(abspath $(BUILD)) $(BUILD)/tools/tarn-run $(BENCH) $(BENCH_ARGS) -c frag
+	$(Q)TARN_BUILD=$(abspath $(BUILD)) $(BUILD)/tools/tarn-run $(BENCH) $(BENCH_ARGS) -a tarn -c mover
+	$(Q)bench/plots
+.PHONY: bench-plots bench-programs bench-frag
 bench-plots:                                  ## draw what `make bench` measured: bench/out/*.png
 	$(Q)scripts/install-deps bench
 	$(Q)bench/plots

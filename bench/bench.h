@@ -14,11 +14,13 @@ struct allocator {
 	const char *name;
 	enum bench_kind kind;
 	const char *library;     /* $B is the build tree; NULL: none needed */
+	unsigned policy;         /* of a pool */
 };
 
 extern const struct allocator bench_allocators[];
 extern const size_t bench_n_allocators;
 extern const struct bench_peer bench_tarn;
+extern unsigned bench_tarn_policy; /* of pools made; 0: the default */
 extern const struct bench_group *const bench_groups[];
 extern const size_t bench_n_groups;
 

@@ -7,7 +7,6 @@
  * there before.
  */
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "bench/harness.h"
@@ -17,21 +16,6 @@
 #define LANE_STACK 16384 /* touched before, so that no alloc does */
 
 static double before;
-
-static double private_bytes(void)
-{
-	FILE *f = fopen("/proc/self/smaps_rollup", "re");
-	char line[128];
-	unsigned long kib = 0;
-
-	if (!f)
-		bench_die("smaps_rollup", 0);
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "Anonymous: %lu kB", &kib) == 1)
-			break;
-	fclose(f);
-	return (double)kib * 1024;
-}
 
 static double pool_bytes(const struct bench_run *r)
 {
@@ -44,14 +28,14 @@ static void begin(const struct bench_run *r)
 {
 	if (r->heap.peer && !r->heap.peer->resident)
 		bench_cannot();
-	private_bytes();
+	bench_private_bytes();
 	pool_bytes(r);
-	before = private_bytes();
+	before = bench_private_bytes();
 }
 
 static double footprint(const struct bench_run *r)
 {
-	return private_bytes() - before + pool_bytes(r);
+	return bench_private_bytes() - before + pool_bytes(r);
 }
 
 static void emit_per_byte(const struct bench_run *r, double live)

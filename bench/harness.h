@@ -34,6 +34,7 @@ enum bench_kind {
 	BENCH_PEER = 2,    /* another shared heap, through an adapter */
 	BENCH_PRIVATE = 4, /* a malloc, preloaded */
 	BENCH_PAGES = 8,   /* mmap and munmap: one size at a time */
+	BENCH_FITS = 16,   /* a pool that is not first fit */
 };
 #define BENCH_HEAPS (BENCH_TARN | BENCH_PEER | BENCH_PRIVATE)
 
@@ -46,6 +47,8 @@ struct heap {
 	void *(*alloc)(size_t size);      /* of a private heap */
 	void (*free)(void *p);
 
+	const char *allocator;
+	void *library;                    /* of a malloc; dlopen()ed */
 	const struct bench_peer *peer;    /* of a shared one */
 	void *pool;
 	void *(*pool_alloc)(void *pool, size_t size);
@@ -55,6 +58,7 @@ struct heap {
 
 struct bench_run {
 	struct heap heap;
+	const char *name;                 /* of the case */
 	unsigned mode;
 	uint64_t param;                   /* one of the case's .params, or 0 */
 	uint64_t n_taken, n_put;          /* counted where BENCH_CHECK is set */
@@ -112,6 +116,9 @@ void bench_cannot(void) __attribute__((__noreturn__, __cold__));
 void bench_emit(const char *sub, const char *unit, double value);
 
 double bench_now_ns(void);
+
+/** bench_private_bytes() - of memory that is this process's alone */
+double bench_private_bytes(void);
 
 /** bench_memory() - zeroed, there, of no heap measured, shared over fork */
 void *bench_memory(size_t n_bytes);

@@ -12,18 +12,22 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <tarn/tarn.h>
+
 #include "bench/bench.h"
 
 const struct allocator bench_allocators[] = {
-	{ "tarn", BENCH_TARN, NULL },
-	{ "tarn-malloc", BENCH_PRIVATE, "$B/libtarn-malloc.so" },
-	{ "jemalloc", BENCH_PRIVATE, "libjemalloc.so.2" },
-	{ "mimalloc", BENCH_PRIVATE, "libmimalloc.so.2" },
-	{ "tcmalloc", BENCH_PRIVATE, "libtcmalloc_minimal.so.4" },
-	{ "glibc", BENCH_PRIVATE, "libc.so.6" },
-	{ "boost", BENCH_PEER, "$B/bench/peer_boost.so" },
-	{ "iceoryx", BENCH_PEER, "$B/bench/peer_iceoryx.so" },
-	{ "mmap", BENCH_PAGES, NULL },
+	{ "tarn", BENCH_TARN, NULL, 0 },
+	{ "tarn-malloc", BENCH_PRIVATE, "$B/libtarn-malloc.so", 0 },
+	{ "jemalloc", BENCH_PRIVATE, "libjemalloc.so.2", 0 },
+	{ "mimalloc", BENCH_PRIVATE, "libmimalloc.so.2", 0 },
+	{ "tcmalloc", BENCH_PRIVATE, "libtcmalloc_minimal.so.4", 0 },
+	{ "glibc", BENCH_PRIVATE, "libc.so.6", 0 },
+	{ "boost", BENCH_PEER, "$B/bench/peer_boost.so", 0 },
+	{ "iceoryx", BENCH_PEER, "$B/bench/peer_iceoryx.so", 0 },
+	{ "mmap", BENCH_PAGES, NULL, 0 },
+	{ "tarn-best", BENCH_FITS, NULL, TARN_BEST_FIT },
+	{ "tarn-worst", BENCH_FITS, NULL, TARN_WORST_FIT },
 };
 const size_t bench_n_allocators = BENCH_N(bench_allocators);
 
@@ -55,6 +59,7 @@ static bool open_private(struct heap *h, const char *library)
 
 	if (!lib)
 		return false;
+	h->library = lib;
 	h->alloc = (void *(*)(size_t))own_symbol(lib, library, "malloc");
 	h->free = (void (*)(void *))own_symbol(lib, library, "free");
 	return h->alloc && h->free;
@@ -96,8 +101,11 @@ bool heap_open(struct heap *h, const struct allocator *a, uint64_t bytes)
 	void *lib;
 
 	memset(h, 0, sizeof(*h));
+	h->allocator = a->name;
 	switch (a->kind) {
 	case BENCH_TARN:
+	case BENCH_FITS:
+		bench_tarn_policy = a->policy;
 		return open_shared(h, &bench_tarn, bytes);
 	case BENCH_PEER:
 		lib = dlopen(library, RTLD_NOW);

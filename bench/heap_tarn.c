@@ -8,6 +8,7 @@
 
 #include "bench/bench.h"
 
+unsigned bench_tarn_policy;
 static struct tarn *tarn; /* this process's; forked ones make their own */
 static char pool_name[TARN_NAME_MAX + 1];
 
@@ -33,7 +34,10 @@ static void *create(const char *name, uint64_t bytes)
 	r = tarn_connect(NULL, &t);
 	if (r < 0)
 		bench_die("tarnd (run this through tarn-run)", r);
-	r = tarn_pool_create(t, name, TARN_POOL_OPTS(.bytes = bytes));
+	r = tarn_pool_create(t, name, TARN_POOL_OPTS(
+				     .bytes = bytes,
+				     .policy = (enum tarn_policy)
+					       bench_tarn_policy));
 	if (r < 0)
 		bench_die("create a pool", r);
 	tarn_disconnect(t);

@@ -23,11 +23,13 @@
 #define MAX_FIGURES 16    /* of one case and parameter */
 
 extern const struct bench_group bench_alloc, bench_runs, bench_handoff,
-	bench_scale, bench_latency, bench_life, bench_mem;
+	bench_scale, bench_latency, bench_life, bench_mem,
+	bench_handles, bench_frag, bench_mover;
 
 const struct bench_group *const bench_groups[] = {
 	&bench_alloc, &bench_runs, &bench_handoff, &bench_scale,
 	&bench_latency, &bench_life, &bench_mem,
+	&bench_handles, &bench_frag, &bench_mover,
 };
 const size_t bench_n_groups = BENCH_N(bench_groups);
 
@@ -234,6 +236,10 @@ static bool run_case(const struct plan *plan, const struct bench_case *c,
 static bool is_wanted(const struct plan *plan, const struct bench_group *g,
 		      size_t i)
 {
+	/* these take as long as all the others: only if asked for */
+	if (!plan->word[0] && !plan->check &&
+	    (g == &bench_frag || g == &bench_mover))
+		return false;
 	return strstr(g->name, plan->word) ||
 	       strstr(g->cases[i].name, plan->word);
 }

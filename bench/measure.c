@@ -6,6 +6,7 @@
  *	SUB UNIT VALUE
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +49,23 @@ double bench_now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
+}
+
+/* Without a stream: its memory would be of the heap that is measured. */
+double bench_private_bytes(void)
+{
+	char text[4096], *at;
+	int fd = open("/proc/self/smaps_rollup", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (n <= 0)
+		bench_die("smaps_rollup", -errno);
+	close(fd);
+	text[n] = '\0';
+	at = strstr(text, "\nAnonymous:");
+	if (!at)
+		bench_die("smaps_rollup", 0);
+	return strtod(at + strlen("\nAnonymous:"), NULL) * 1024;
 }
 
 void bench_emit(const char *sub, const char *unit, double value)
@@ -215,6 +233,7 @@ int bench_measure(char **argv)
 {
 	struct bench_run r = { 0 };
 
+	r.name = argv[0];
 	r.param = strtoull(argv[1], NULL, 10);
 	r.mode = (unsigned)strtoul(argv[4], NULL, 10);
 	return measure(find_case(argv[0]), find_allocator(argv[2]), &r,
