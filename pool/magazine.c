@@ -28,6 +28,7 @@
 #include "pool/run.h"
 
 #define FIRST_LIMIT 128U /* slots; picked, not tuned */
+#define LEAST_LIMIT 8U   /* ... and shrinks to: that many slabs are kept */
 #define KEPT_BYTES_MAX 65536U
 
 static_assert(TN_MAG_SLOTS / 2 <= TN_CLAIM_MAX, "half is claimed at once");
@@ -82,6 +83,7 @@ int tn_rack_fill(struct tn_rack *rack, unsigned class)
 	got = tn_slab_claim(rack->pool, &rack->ref, class, &m->cursor,
 			    m->base, want);
 	m->top = m->base + got;
+	m->filled = true;
 	if (want == half)
 		m->limit = m->base + tn_min64(half * 4ULL, m->most);
 	if (got)
@@ -103,6 +105,24 @@ static int mag_return(struct tn_rack *rack, unsigned class, unsigned n)
 	return r;
 }
 
+/* Makes room in a full magazine of a movable class. */
+static int mag_shrink(struct tn_rack *rack, unsigned class)
+{
+	struct tn_mag *m = &rack->mags[class];
+	unsigned have = (unsigned)(m->top - m->base), limit = have;
+	int r;
+
+	if (limit > LEAST_LIMIT)
+		limit = (unsigned)tn_max64(limit / 2, LEAST_LIMIT);
+	r = mag_return(rack, class, have - limit / 2);
+	if (limit < have) {
+		m->limit = m->base + limit;
+		/* at it stands nothing: see tn_rack_push_near() */
+		*m->limit = (struct tn_slot){ NULL, NULL };
+	}
+	return r;
+}
+
 /* Makes room in a full magazine (or prepares it). Return: 0; 1: it keeps
  * nothing, return the slot to its slab; -EINVAL, -EUCLEAN. */
 static int mag_room(struct tn_rack *rack, unsigned class)
@@ -117,6 +137,9 @@ static int mag_room(struct tn_rack *rack, unsigned class)
 		return 1;
 	if (m->top < m->limit)
 		return 0;
+	if (!m->filled && class >= TN_CLASS_MOVABLE && class < TN_CLASS_HANDLE)
+		return mag_shrink(rack, class);
+	m->filled = false;
 	return mag_return(rack, class,
 			  (unsigned)(m->limit - m->base + 1) / 2);
 }

@@ -30,7 +30,8 @@ struct tn_mag {
 	uint32_t batch;        /* how many to claim at the next filling */
 	uint32_t most;         /* slots; how far the limit may grow */
 	uint32_t slab_bytes;   /* of a slab's slots together */
-	uint32_t reserved[3];
+	uint32_t filled;       /* since it was full last */
+	uint32_t reserved[2];
 };
 
 /*

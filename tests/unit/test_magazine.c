@@ -199,6 +199,63 @@ static void a_magazine_that_is_only_freed_to_does_not_grow(void **state)
 	free(rack);
 }
 
+/* Slots of a movable class, from a lane that takes them, to be freed by
+ * another, which is told of each that it is its own. */
+static void free_many(struct tn_rack *from, struct tn_rack *to, unsigned class,
+		      unsigned n)
+{
+	struct tn_object obj;
+
+	while (n--) {
+		void *p = take(from, class);
+
+		assert_int_equal(tn_object_find(to->pool,
+						tn_pool_off(to->pool, p),
+						&obj), 0);
+		tn16_store_relaxed(obj.tag, to->kept);
+		assert_int_equal(tn_rack_dispose(to, p, &obj), 0);
+		assert_true(to->mags[class].top <= to->mags[class].limit);
+	}
+}
+
+static void one_of_movable_objects_shrinks_when_only_freed_to(void **state)
+{
+	const unsigned class = TN_CLASS_MOVABLE + CLASS;
+	struct tn_rack *maker = rack_of(1), *rack = rack_of(2);
+	struct tn_mag *m = &rack->mags[class];
+	long limit;
+
+	(void)state;
+	free_many(maker, rack, class, 1);
+	limit = m->limit - m->base;
+	assert_true(limit > 16);
+	free_many(maker, rack, class, 2000);
+	assert_int_equal(m->limit - m->base, 8);
+	assert_null(m->limit->p);
+	/* and grows again with its use */
+	for (unsigned i = 0; i < 2000; i++)
+		take(rack, class);
+	assert_int_equal(m->limit - m->base, m->most);
+	free(maker);
+	free(rack);
+}
+
+/* 4096 B, of which a thread keeps one in a pool this small, and 320 B. */
+static void one_that_is_small_already_has_room_again(void **state)
+{
+	const unsigned classes[] = { TN_CLASS_MOVABLE + 47,
+				     TN_CLASS_MOVABLE + 17 };
+	struct tn_rack *maker = rack_of(1), *rack = rack_of(2);
+
+	(void)state;
+	for (unsigned i = 0; i < TN_ARRAY_LEN(classes); i++) {
+		free_many(maker, rack, classes[i], 100);
+		assert_in_range(rack->mags[classes[i]].most, 1, 12);
+	}
+	free(maker);
+	free(rack);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -208,6 +265,8 @@ int main(void)
 		HEAP_TEST(a_slab_of_another_class_is_not_near),
 		HEAP_TEST(a_magazine_that_is_emptied_often_grows),
 		HEAP_TEST(a_magazine_that_is_only_freed_to_does_not_grow),
+		HEAP_TEST(one_of_movable_objects_shrinks_when_only_freed_to),
+		HEAP_TEST(one_that_is_small_already_has_room_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
