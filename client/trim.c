@@ -13,19 +13,37 @@
 #include "client/lane.h"
 #include "pool/trim.h"
 
-static int punch(void *arg, uint64_t page, uint64_t n)
+static int punch(int fd, uint64_t off, uint64_t bytes)
 {
-	const struct tarn_pool *pool = arg;
 	int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 
-	if (fallocate(pool->data_file.fd, mode, (off_t)(page << TN_PAGE_SHIFT),
-		      (off_t)(n << TN_PAGE_SHIFT)) == 0)
+	if (fallocate(fd, mode, (off_t)off, (off_t)bytes) == 0)
 		return 0;
 	return errno == EOPNOTSUPP ? -ENOSYS : tn_neg_errno();
 }
 
+static int punch_data(void *arg, uint64_t page, uint64_t n)
+{
+	const struct tarn_pool *pool = arg;
+
+	return punch(pool->data_file.fd, page << TN_PAGE_SHIFT,
+		     n << TN_PAGE_SHIFT);
+}
+
+static int punch_meta(void *arg, uint64_t off, uint64_t bytes)
+{
+	const struct tarn_pool *pool = arg;
+
+	return punch(pool->meta_file.fd, off, bytes);
+}
+
 static int trim_all(struct tarn_pool *pool, const struct tn_lane_ref *l, int fd)
 {
+	const struct tn_punch how = {
+		.data = punch_data, .arg = pool,
+		.meta = tn_client_fd(&pool->meta_file, NULL) < 0 ?
+			NULL : punch_meta,
+	};
 	off_t from = 0, to;
 	int r = 0;
 
@@ -37,7 +55,7 @@ static int trim_all(struct tarn_pool *pool, const struct tn_lane_ref *l, int fd)
 		if (to < 0)
 			return tn_neg_errno();
 		r = tn_trim(&pool->p, l, (uint64_t)from >> TN_PAGE_SHIFT,
-			    (uint64_t)to >> TN_PAGE_SHIFT, punch, pool);
+			    (uint64_t)to >> TN_PAGE_SHIFT, &how);
 		from = to;
 	}
 	return r;

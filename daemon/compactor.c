@@ -178,6 +178,14 @@ static int punch(void *arg, uint64_t page, uint64_t n)
 			n << TN_PAGE_SHIFT);
 }
 
+/* What the allocator knows about an area that is free now. */
+static int punch_meta(void *arg, uint64_t off, uint64_t bytes)
+{
+	const struct compaction *run = arg;
+
+	return run->keep ? 0 : punch_at(&run->pool->meta, off, bytes);
+}
+
 /* The next stretch of the file at or after @at that is in memory, an area at
  * most. Return: false: none. */
 static bool next_stretch(const struct backing *b, off_t at, off_t *ret_from,
@@ -204,6 +212,7 @@ static int punch_slice(struct compaction *run)
 	/* the first page of the file's in page space, and where it lies */
 	uint64_t first = run->handles ? geo->handle_page : 0;
 	uint64_t base = run->handles ? geo->handles : 0;
+	const struct tn_punch how = { punch, punch_meta, run };
 	off_t from, to;
 
 	if (run->handles && run->punch_at < (off_t)base)
@@ -218,8 +227,8 @@ static int punch_slice(struct compaction *run)
 	run->punch_at = to;
 	return tn_trim(&pool->view, &run->mover.self,
 		       first + (((uint64_t)from - base) >> TN_PAGE_SHIFT),
-		       first + (((uint64_t)to - base) >> TN_PAGE_SHIFT), punch,
-		       run) < 0 ? -EUCLEAN : 1;
+		       first + (((uint64_t)to - base) >> TN_PAGE_SHIFT),
+		       &how) < 0 ? -EUCLEAN : 1;
 }
 
 /* Slices */

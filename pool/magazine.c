@@ -28,7 +28,7 @@
 #include "pool/run.h"
 
 #define FIRST_LIMIT 128U /* slots; picked, not tuned */
-#define LEAST_LIMIT 8U   /* ... and shrinks to: that many slabs are kept */
+#define LEAST_LIMIT 2U   /* ... and shrinks to: that many slabs are kept */
 #define KEPT_BYTES_MAX 65536U
 
 static_assert(TN_MAG_SLOTS / 2 <= TN_CLAIM_MAX, "half is claimed at once");

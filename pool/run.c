@@ -20,7 +20,8 @@
  *               down K-1 ... down 0, then op = 0.
  * So a death means the same in both: what is ours is wiped, if it may have
  * been written, and released, going on from where the record says. A lane
- * that loses a race half-way up turns round in the same manner.
+ * that loses a race half-way up turns round in the same manner, and so does
+ * one that only wanted to have the pages for a moment (pool/trim.c).
  *
  * I1  A page whose bit is set is: in a run or slab that its page word (of a
  *     run: the first page's) names; or named by one live op; or past the
@@ -122,6 +123,10 @@ bool tn_run_take_at(struct tn_pool *pool, const struct tn_lane_ref *l,
 	TN_CRASH("run.take.claimed");
 	return true;
 }
+
+int tn_run_untake(struct tn_pool *pool, const struct tn_lane_ref *l,
+		  uint64_t page, uint64_t n)
+{ return release_rows(pool, l, page, n, n_rows(page, n)); }
 
 int tn_run_take(struct tn_pool *pool, const struct tn_lane_ref *l,
 		unsigned kind, uint64_t n, unsigned where, uint64_t *ret_page)

@@ -24,6 +24,11 @@ int tn_run_take(struct tn_pool *pool, const struct tn_lane_ref *l,
 bool tn_run_take_at(struct tn_pool *pool, const struct tn_lane_ref *l,
 		    unsigned kind, uint64_t page, uint64_t n);
 
+/** tn_run_untake() - give back what tn_run_take_at() got, and where nothing
+ *  has been written. Return: 0 or -EUCLEAN */
+int tn_run_untake(struct tn_pool *pool, const struct tn_lane_ref *l,
+		  uint64_t page, uint64_t n);
+
 /**
  * tn_run_drop() - give back a run that nobody else can name any more
  * @kind: TN_OP_RUN: @page's tag is still ours; TN_OP_SLAB: the slab is

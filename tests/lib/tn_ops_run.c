@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "pool/fit.h"
+#include "pool/trim.h"
 #include "tests/lib/tn_ops.h"
 
 static void furnish(struct tn_world *w)
@@ -124,13 +125,22 @@ static void act_free(struct tn_world *w, const struct tn_deed *op)
 					       w->obj.pages);
 }
 
-/* The row that trim claims, punches, and gives back. */
+/* A row that trim claims and gives back, or an area. Memory that is taken from
+ * behind it would be zeros, as what is known of free pages is anyhow. */
+static int punch(void *arg, uint64_t at, uint64_t n)
+{
+	(void)arg;
+	(void)at;
+	(void)n;
+	return 0;
+}
+
 static void act_trim(struct tn_world *w, const struct tn_deed *op)
 {
-	if (tn_run_take_at(&w->heap.pool, &w->dead, TN_OP_RUN, op->n,
-			   op->pages))
-		tn_run_drop(&w->heap.pool, &w->dead, TN_OP_RUN, op->n,
-			    op->pages);
+	const struct tn_punch how = { punch, punch, NULL };
+
+	w->board->result = tn_trim(&w->heap.pool, &w->dead, op->n,
+				   op->n + op->pages, &how);
 }
 
 #define ALLOC(n_, ...) \
@@ -185,5 +195,7 @@ const struct tn_deed tn_ops_run[] = {
 	  .setup = alloc_first, .n = 100, .pages = 9 },
 	{ .name = "trim", .edge = "taken meanwhile", .act = act_trim,
 	  .setup = race_lost, .n = 70, .pages = 8 },
+	{ .name = "trim", .edge = "an area", .act = act_trim, .mib = 8,
+	  .setup = alloc_first, .n = 1024, .pages = 512 },
 	{ .name = NULL },
 };
