@@ -237,16 +237,17 @@ static void equal(struct bench_run *r, uint64_t n)
 	end(&f);
 }
 
+#define POOL_BYTES (1024 * MIB) /* ten times what lives */
 #define KINDS (BENCH_TARN | BENCH_FITS | BENCH_PRIVATE)
 static const uint64_t shares[] = { 2, 64, 0 };
 
 #define SHIFTED(case_name, text) { \
 	.name = case_name, .unit = "B/B", .measure = shifted, .kinds = KINDS, \
-	.n_ops = W_LIVE, .what = text }
+	.pool_bytes = POOL_BYTES, .n_ops = W_LIVE, .what = text }
 
 static const struct bench_case cases[] = {
 	{ .name = "redis", .unit = "B/B", .measure = redis, .kinds = KINDS,
-	  .n_ops = REDIS_SMALL,
+	  .pool_bytes = POOL_BYTES, .n_ops = REDIS_SMALL,
 	  .what = "100 MiB, LRU: 700,000 of 240 B, then 170,000 of 492 B" },
 	SHIFTED("w0", "100 B"),
 	SHIFTED("w1", "100 B, then 130 B"),
@@ -258,10 +259,10 @@ static const struct bench_case cases[] = {
 	SHIFTED("w7", "50 to 150 B, 90 % freed, then 5000 to 15000 B"),
 	SHIFTED("w8", "2 MiB"),
 	{ .name = "robson", .unit = "B/B", .measure = robson, .kinds = KINDS,
-	  .n_ops = ROBSON_TOTAL,
+	  .pool_bytes = POOL_BYTES, .n_ops = ROBSON_TOTAL,
 	  .what = "sizes that double, of which every second is freed" },
 	{ .name = "equal", .unit = "B/B", .measure = equal, .kinds = KINDS,
-	  .params = shares, .n_ops = W_LIVE,
+	  .pool_bytes = POOL_BYTES, .params = shares, .n_ops = W_LIVE,
 	  .what = "each Nth of 100 MiB in 256 B stays: all at equal offsets" },
 };
 

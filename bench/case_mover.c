@@ -28,6 +28,7 @@
 #define FILL_BYTES ((uint64_t)1 << 29)
 #define AREA_BYTES ((uint64_t)2 << 20)
 #define ROUNDS 3
+#define MOVES 8 /* rounds, until tarnd has touched nearly all pages */
 
 /* From the one who has the pool compacted. */
 struct order {
@@ -146,7 +147,8 @@ static struct bench_run reserved(const struct bench_run *r, uint64_t bytes)
 	e = tarn_connect(NULL, &tarn);
 	if (e == 0)
 		e = tarn_pool_create(tarn, own.heap.name, TARN_POOL_OPTS(
-				.bytes = bytes, .flags = TARN_POOL_RESERVE));
+				.bytes = bytes, .flags = TARN_POOL_RESERVE,
+				.compact_percent = TARN_COMPACT_NEVER));
 	if (e == 0)
 		e = tarn_pool_open(tarn, own.heap.name, TARN_PRODUCER, &pool);
 	if (e < 0)
@@ -189,7 +191,7 @@ static void move(struct bench_run *r, uint64_t n)
 
 	order = bench_memory(sizeof(*order));
 	frag_init(&f, &own, bytes / r->param + 1);
-	for (unsigned i = 0; i < ROUNDS; i++) {
+	for (unsigned i = 0; i < MOVES; i++) {
 		fill(&f, bytes, r->param);
 		free_half(&f);
 		ns = now_of(daemon_clock);
@@ -198,7 +200,7 @@ static void move(struct bench_run *r, uint64_t n)
 			bench_die("nothing was moved", 0);
 		ns = now_of(daemon_clock) - ns;
 		frag_verify(&f);
-		if (i == 0 || i == ROUNDS - 1)
+		if (i == 0 || i == MOVES - 1)
 			bench_emit(i ? "again" : "first", "ns",
 				   ns / (double)order->objects);
 	}

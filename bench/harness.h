@@ -72,6 +72,7 @@ struct bench_case {
 	const uint64_t *params;           /* a figure each; 0 ends them */
 	unsigned kinds;                   /* 0: BENCH_HEAPS */
 	bool bytes_are_param;             /* the pool's size is */
+	uint64_t pool_bytes;              /* ... or 0: BENCH_POOL_BYTES */
 	bool is_alone;                    /* one thread: its cpu time counts */
 	uint64_t n_ops;                   /* at most */
 	uint64_t n_warm;                  /* before that; 0: a thousandth */

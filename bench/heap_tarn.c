@@ -36,6 +36,7 @@ static void *create(const char *name, uint64_t bytes)
 		bench_die("tarnd (run this through tarn-run)", r);
 	r = tarn_pool_create(t, name, TARN_POOL_OPTS(
 				     .bytes = bytes,
+				     .compact_percent = TARN_COMPACT_NEVER,
 				     .policy = (enum tarn_policy)
 					       bench_tarn_policy));
 	if (r < 0)

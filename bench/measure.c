@@ -195,7 +195,8 @@ static int measure(const struct bench_case *c, const struct allocator *a,
 {
 	alarm(RUN_SECONDS);
 	if (!heap_open(&r->heap, a, c->bytes_are_param ? r->param :
-						       BENCH_POOL_BYTES))
+			       c->pool_bytes ? c->pool_bytes :
+					       BENCH_POOL_BYTES))
 		return EXIT_MISSING;
 	if (r->heap.peer)
 		r->mode |= BENCH_SHARED;
