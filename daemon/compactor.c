@@ -13,7 +13,8 @@
  *
  *   I1  one run for each pool at a time. It keeps a reference of the pool
  *   I2  what stands in compaction is the thread's from reaper_do() to .done;
- *       .status is a copy, under its lock
+ *       .status is a copy, under its lock; the loop speaks to it by .stop and
+ *       .percent alone
  *   I3  pool->attachments changes under .clients: the thread goes through it
  *       for the control files. A process is in there before it can know its
  *       control file, so that no pin of before the barrier is missed
@@ -291,13 +292,10 @@ static int slice(struct reaper_task *task)
 {
 	struct compactor *c = of_task(task);
 	struct compaction *run = c->run;
-	int r;
+	int r = -(int)compactor_stopped(run->pool);
 
-	/* its memory is about to be taken from under it */
-	if (run->pool->unlinked)
-		return -ECANCELED;
-	if (run->pool->poisoned)
-		return -EUCLEAN;
+	if (r < 0)
+		return r;
 	if (!run->burst_began)
 		run->burst_began = clock_ns();
 	r = c->status.state == TN_COMPACTION_MOVES ? move_slice(c)
@@ -374,13 +372,19 @@ static void on_done(struct reaper_task *task)
 	end_run(c, task->result == -EAGAIN ? -ECANCELED : task->result);
 }
 
-void compactor_cancel(struct pool *pool)
+unsigned compactor_stopped(const struct pool *pool)
+{
+	return tn32_load_relaxed(&pool->compactor.stop);
+}
+
+void compactor_stop(struct pool *pool, unsigned error)
 {
 	struct compactor *c = &pool->compactor;
 
+	tn32_store_relaxed(&c->stop, error); /* it orders nothing */
 	if (c->run && c->again && evtimer_pending(c->again, NULL)) {
 		evtimer_del(c->again);
-		end_run(c, -ECANCELED);
+		end_run(c, -(int)error);
 	}
 }
 

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/atomic.h"
 #include "daemon/reaper.h"
 #include "proto/wire.h"
 
@@ -20,6 +21,7 @@ struct compactor {
 	struct event *again;       /* the next burst of one with a budget */
 	pthread_mutex_t status_lock;
 	struct tn_compaction status; /* as of now, or of the last one */
+	tn_a32 stop;               /* the thread is to: an errno value, or 0 */
 	unsigned next_percent;     /* a full one is to follow; 0: none */
 	struct server *server;
 };
@@ -49,8 +51,12 @@ struct compact_order {
 int compactor_start(struct server *server, struct pool *pool,
 		    const struct compact_order *order);
 
-/** compactor_cancel() - end a run that waits for its next burst, at once */
-void compactor_cancel(struct pool *pool);
+/** compactor_stop() - the pool is not to be compacted any more: ECANCELED, or
+ *  EUCLEAN. What waits for its next burst ends at once */
+void compactor_stop(struct pool *pool, unsigned error);
+
+/** compactor_stopped() - with which of them, or 0; on any thread */
+unsigned compactor_stopped(const struct pool *pool);
 
 /** compactor_status() - of what is under way, or was last */
 void compactor_status(struct pool *pool, struct tn_compaction *ret);

@@ -154,7 +154,7 @@ static int slice(struct reaper_task *task)
 {
 	struct housekeeper *h = of_task(task);
 	int64_t began = clock_ns();
-	int more = !h->pool->unlinked &&
+	int more = !compactor_stopped(h->pool) &&
 		   tn_survey_step(&h->survey, AREAS_A_SLICE);
 
 	h->took_ns += clock_ns() - began;

@@ -359,6 +359,7 @@ void pool_revoke(struct pool *pool)
 void pool_poison(struct pool *pool)
 {
 	pool->poisoned = true;
+	compactor_stop(pool, EUCLEAN);
 	if (pool->kept.there)
 		keeper_pool_there(pool);
 	/* read by itself; what it stops needs no order */

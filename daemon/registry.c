@@ -21,7 +21,7 @@ void registry_init(struct registry *registry, struct keeper *keeper)
 void registry_fini(struct registry *registry)
 {
 	for (size_t i = 0; i < registry->n; i++) {
-		compactor_cancel(registry->pools[i]);
+		compactor_stop(registry->pools[i], ECANCELED);
 		pool_unref(registry->pools[i]);
 	}
 	free(registry->pools);
@@ -195,7 +195,7 @@ void registry_remove(struct registry *registry, struct pool *pool)
 	pool->unlinked = true;
 	if (pool->kept.there)
 		keeper_pool_there(pool);
-	compactor_cancel(pool);
+	compactor_stop(pool, ECANCELED);
 	pool_unref(pool);
 }
 
