@@ -68,13 +68,15 @@ MACHINES    := $(wildcard $(CURDIR)/tests/container/test_*)
 MACHINE_CLIENT := $(BUILD)/tests/container/client
 FAIRNESS    := $(BUILD)/tests/fairness/fairness
 FUZZERS     := $(call progs,tests/fuzz/fuzz_*.c)
+REPLAYS     := $(subst /fuzz_,/replay_,$(FUZZERS))
 TESTS       := $(filter-out $(SO_TESTS),$(foreach k,unit abi system malloc stress crash fault, \
                $(call progs,tests/$(k)/test_*.c)))
 
 all: lib daemon $(PROGS) $(DIR_PROGS)         ## build everything but tests and benchmarks
 lib: $(BUILD)/libtarn.a $(BUILD)/libtarn.so $(BUILD)/libtarn-malloc.so
 daemon: $(BUILD)/tarnd
-tests: $(TESTS) $(SO_TESTS) $(BUILD)/tests/fault/inject.so $(BENCH) $(MACHINE_CLIENT)
+tests: $(TESTS) $(SO_TESTS) $(REPLAYS) $(BUILD)/tests/fault/inject.so $(BUILD)/tests/fuzz/live_fuzz \
+       $(BENCH) $(MACHINE_CLIENT)
 benches: $(BENCH) $(PEERS)
 
 $(LIB_OBJS) $(MALLOC_OBJS): ALL_CFLAGS += -ftls-model=initial-exec -fno-semantic-interposition
@@ -113,10 +115,15 @@ link = $(call say,LD,$@) mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(LDFLAGS) \
        $(filter %.o %.a,$^) $(1) -o $@
 $(BUILD)/tarnd: $(DAEMON_OBJS) $(call objs,proto pool)
 	$(call link,$(DAEMON_LIBS))
-$(TESTS) $(FAIRNESS): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/libtest.a $(BUILD)/libtarnd.a $(BUILD)/libtarn.a
+$(TESTS) $(FAIRNESS) $(BUILD)/tests/fuzz/live_fuzz: $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/libtest.a $(BUILD)/libtarnd.a $(BUILD)/libtarn.a
 	$(call link,$(DAEMON_LIBS) $(CMOCKA_LIBS))
-$(FUZZERS): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/libtest.a $(BUILD)/libtarn.a
-	$(call link,-fsanitize=fuzzer)
+FUZZ_LIBS := $(BUILD)/libtest.a $(BUILD)/libtarnd.a $(BUILD)/libtarn.a
+FUZZ_WRAP := -Wl,--wrap=peer_uid,--wrap=peer_init,--wrap=log_line,--wrap=log_peer
+%/fuzz_session %/replay_session: LDFLAGS += $(FUZZ_WRAP)
+$(FUZZERS): $(BUILD)/%: $(BUILD)/obj/%.o $(FUZZ_LIBS)
+	$(call link,$(DAEMON_LIBS) -fsanitize=fuzzer)
+$(BUILD)/tests/fuzz/replay_%: $(BUILD)/obj/tests/fuzz/replay.o $(BUILD)/obj/tests/fuzz/fuzz_%.o $(FUZZ_LIBS)
+	$(call link,$(DAEMON_LIBS) $(CMOCKA_LIBS))
 # Preloaded into programs of any kind, so it is one of the plain kind itself.
 $(BUILD)/obj/tests/fault/inject.o $(BUILD)/tests/fault/inject.so: SAN :=
 $(BUILD)/tests/fault/inject.so: $(BUILD)/obj/tests/fault/inject.o
@@ -145,7 +152,8 @@ check-asan check-tsan: check-%: deps          ## all tests under a sanitizer
 	$(Q)$(MAKE) SAN=$* all tests
 	$(Q)$(MAKE) SAN=$* run-tests
 run-tests: all tests                          ## run the tests; T=word picks some
-	$(Q)TARN_BUILD=$(abspath $(BUILD)) T='$(T)' scripts/run-tests $(TESTS) $(SO_TESTS) $(MACHINES)
+	$(Q)TARN_BUILD=$(abspath $(BUILD)) T='$(T)' scripts/run-tests $(TESTS) $(SO_TESTS) $(REPLAYS) \
+	    $(BUILD)/tests/fuzz/live_fuzz $(MACHINES)
 crash: deps                                   ## kill, at every instruction: longer than check does
 	$(Q)$(MAKE) all tests
 	$(Q)TARN_CRASH_KILLS=20 TARN_CRASH_DEATHS=3 TARN_CRASH_PAIRS=600 TARN_CRASH_CHURN=10000 \
@@ -180,13 +188,10 @@ model model-full:                             ## search every state of tests/mod
 	$(Q)scripts/install-deps build model
 	$(Q)TARN_BUILD=$(abspath $(BUILD)) T='$(T)' TARN_MODEL_FULL=$(filter model-full,$@) \
 	    scripts/model $(sort $(wildcard tests/model/*.pml))
-fuzz:                                         ## T=recover or T=wire, SECONDS=60
+FUZZ_SECONDS ?= 600
+fuzz:                                         ## T=wire|recover|session|live, FUZZ_SECONDS=600
 	$(Q)scripts/install-deps build test fuzz
-	$(Q)$(MAKE) SAN=fuzz CC=clang build/fuzz-clang/tests/fuzz/fuzz_$(T)
-	$(Q)mkdir -p build/fuzz-clang/corpus/$(T) && build/fuzz-clang/tests/fuzz/fuzz_$(T) \
-	    -max_total_time=$(or $(SECONDS),60) -timeout=5 -rss_limit_mb=4096 -max_len=1024 \
-	    -print_final_stats=1 -artifact_prefix=build/fuzz-clang/ \
-	    build/fuzz-clang/corpus/$(T) tests/fuzz/corpus/$(T)
+	$(Q)CORPUS='$(CORPUS)' scripts/fuzz '$(T)' $(FUZZ_SECONDS)
 demo: deps-build                              ## install, build, count words in four processes
 	$(Q)$(MAKE) all
 	$(Q)TARN_BUILD=$(abspath $(BUILD)) scripts/demo

@@ -37,8 +37,11 @@ static void check_request(const void *packet, size_t bytes)
 	switch (msg->op) {
 	case TN_MSG_CREATE:
 	case TN_MSG_DESTROY:
+	case TN_MSG_REVOKE:
 	case TN_MSG_STAT:
 	case TN_MSG_OPEN:
+	case TN_MSG_CONTROLS:
+	case TN_MSG_COMPACT:
 		check_name(body);
 		break;
 	default:
