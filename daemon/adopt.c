@@ -38,10 +38,12 @@
 
 #include "base/bits.h"
 #include "base/cleanup.h"
+#include "daemon/birth.h"
 #include "daemon/clock.h"
 #include "daemon/connection.h"
 #include "daemon/live.h"
 #include "daemon/log.h"
+#include "daemon/note.h"
 #include "daemon/session.h"
 
 struct adoption {
@@ -214,8 +216,8 @@ static int adopt_session(struct adoption *ad, uint32_t index)
 
 	find_session_fds(ad, index, &fds);
 	complain_of_lost(&fds, record);
-	r = session_restore(&s, ad->server, index, fd_of(fds.sock),
-			    fd_of(fds.pidfd), fd_of(fds.live));
+	r = birth_restore(&s, ad->server, index, fd_of(fds.sock),
+			  fd_of(fds.pidfd), fd_of(fds.live));
 	if (r < 0)
 		return r;
 	taken(fds.sock);
@@ -317,52 +319,6 @@ static void go_on_ending(struct adoption *ad, struct session *s)
 	}
 }
 
-/* notes */
-
-static bool is_attached(const struct session *s, uint32_t index)
-{
-	tn_list_for_each(link, &s->attachments)
-		if (tn_list_entry(link, struct attachment, link)->kept.index ==
-		    index)
-			return true;
-	return false;
-}
-
-/* Noted as begun: was it done? That was the last thing tarnd did at all. */
-static bool was_done(const struct adoption *ad, const struct session *s,
-		     uint64_t note)
-{
-	uint32_t thing = LEDGER_NOTE_THING(note);
-	unsigned state = 0;
-
-	if (note & LEDGER_NOTE_DONE)
-		return true;
-	if (thing < ledger_n(ad->ledger, LEDGER_POOLS))
-		state = ledger_state(ad->ledger, LEDGER_POOLS, thing);
-	switch (LEDGER_NOTE_OP(note)) {
-	case TN_MSG_CREATE:
-		return state;
-	case TN_MSG_DESTROY:
-		return !state || state & LEDGER_UNLINKED;
-	case TN_MSG_OPEN:
-		return is_attached(s, thing);
-	default:
-		return true; /* LEAVE finds out by itself */
-	}
-}
-
-/* The answer is put down at once: if we die before that request has its turn,
- * the record may be another's by then. */
-static void settle_note(const struct adoption *ad, struct session *s)
-{
-	tn_a64 *word = &ledger_session(ad->ledger, s->kept.index)->note;
-	uint64_t note = tn64_load_relaxed(word);
-
-	s->again = note && was_done(ad, s, note) ? note | LEDGER_NOTE_DONE : 0;
-	tn64_store_relaxed(word, s->again);
-	tn_fence_compiler();
-}
-
 /* all together */
 
 /* All that was there and fits is with its owner now. */
@@ -371,7 +327,8 @@ static void settle(struct adoption *ad)
 	struct tn_list *sessions = &ad->server->sessions;
 
 	tn_list_for_each(link, sessions)
-		settle_note(ad, tn_list_entry(link, struct session, link));
+		note_settle(ad->ledger,
+			    tn_list_entry(link, struct session, link));
 	tn_list_for_each(link, sessions)
 		go_on_ending(ad, tn_list_entry(link, struct session, link));
 	for (uint32_t i = 0; i < ledger_n(ad->ledger, LEDGER_POOLS); i++)

@@ -2,7 +2,7 @@
 /*
  * The server: one libevent loop.
  *
- *	listener   accept, a few at a time   -> session_new()
+ *	listener   accept, a few at a time   -> birth_accept()
  *	SIGTERM, SIGINT                         leave the loop
  *	SIGHUP     configuration again
  *	reaper's eventfd                     -> reaper_dispatch()
@@ -32,6 +32,7 @@
 #include "base/bits.h"
 #include "base/cleanup.h"
 #include "daemon/adopt.h"
+#include "daemon/birth.h"
 #include "daemon/listener.h"
 #include "daemon/log.h"
 #include "daemon/memory.h"
@@ -68,7 +69,7 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 				     SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (client >= 0) {
-			session_new(server, client);
+			birth_accept(server, client);
 		} else if (errno == EMFILE || errno == ENFILE ||
 			   errno == ENOBUFS || errno == ENOMEM) {
 			pause_listener(server);

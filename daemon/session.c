@@ -45,13 +45,11 @@
 #include <sys/random.h>
 
 #include "base/cleanup.h"
+#include "daemon/birth.h"
 #include "daemon/connection.h"
 #include "daemon/live.h"
 
-#define HELLO_SECONDS 5 /* long for any program, short for a held descriptor */
 #define LEAVE_SECONDS 1 /* a fifth of what a client waits for a reply */
-#define CONNECTION_FDS 4 /* the socket, and up to three under way in it */
-#define SESSION_FDS 2 /* pidfd, live file */
 #define PROBE_SECONDS 1 /* the first time; then twice as long ... */
 #define PROBE_DOUBLINGS 6 /* ... up to about a minute */
 
@@ -90,7 +88,7 @@ static void free_if_idle(struct session *s)
 		session_free(s);
 }
 
-static void start_timer(struct session *s, time_t seconds)
+void session_start_timer(struct session *s, time_t seconds)
 {
 	const struct timeval after = { .tv_sec = seconds };
 
@@ -132,7 +130,7 @@ static void probe_now_and_then(struct session *s)
 	session_probe(s);
 	if (s->state != SESSION_DETACHED || s->live.fd < 0)
 		return;
-	start_timer(s, PROBE_SECONDS << s->probes);
+	session_start_timer(s, PROBE_SECONDS << s->probes);
 	if (s->probes < PROBE_DOUBLINGS)
 		s->probes++;
 }
@@ -168,7 +166,8 @@ static void time_is_up(struct session *s)
 	if (s->state == SESSION_DETACHED) {
 		probe_now_and_then(s);
 	} else if (s->state == SESSION_NEW) {
-		session_complain(s, "hung up: no HELLO in %d s", HELLO_SECONDS);
+		session_complain(s, "hung up: no HELLO in %d s",
+				 BIRTH_HELLO_SECONDS);
 		session_hang_up(s);
 	} else if (s->leaving) {
 		reply_to_leave(s); /* recovery goes on all the same */
@@ -176,20 +175,6 @@ static void time_is_up(struct session *s)
 		session_forget_awaited(s);
 		session_tell(s, 0); /* and so does the work on its pages */
 	}
-}
-
-static void on_timer(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	session_due(arg, SESSION_DUE_TIMER);
-}
-
-static void on_death(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	session_due(arg, SESSION_DUE_DEATH);
 }
 
 /* Recovery of an attachment is complete, and nothing of it is left. */
@@ -266,7 +251,7 @@ void session_leave(struct session *s, struct attachment *a, uint32_t id)
 {
 	s->leaving = a->number;
 	s->leave_id = id;
-	start_timer(s, LEAVE_SECONDS);
+	session_start_timer(s, LEAVE_SECONDS);
 	attachment_end(a, s->server->reaper);
 }
 
@@ -278,7 +263,7 @@ void session_await(struct session *s, struct pool *pool, uint16_t op,
 	s->awaited_id = id;
 	pool->told = (struct pool_told){ session_tell, s };
 	if (op != TN_MSG_CREATE)
-		start_timer(s, LEAVE_SECONDS);
+		session_start_timer(s, LEAVE_SECONDS);
 }
 
 void session_tell(void *session, int result)
@@ -335,30 +320,6 @@ void session_not_due(struct session *s, unsigned what)
 	schedule(s);
 }
 
-static int make_events(struct session *s)
-{
-	struct event_base *base = s->server->base;
-
-	s->timer = evtimer_new(base, on_timer, s);
-	s->death = event_new(base, s->peer.pidfd, EV_READ, on_death, s);
-	if (!s->timer || !s->death || event_add(s->death, NULL) < 0)
-		return -ENOMEM;
-	start_timer(s, HELLO_SECONDS);
-	return connection_open(s);
-}
-
-static void open_up(struct session *s)
-{
-	int r = peer_init(&s->peer, s->fd, false);
-
-	if (r == 0)
-		r = make_events(s);
-	if (r < 0)
-		session_complain(s, "a connection is lost: %s", strerror(-r));
-	if (r)
-		session_free(s);
-}
-
 /* The lowest bit is what comes first. Reading is due until nothing is there. */
 void session_turn(struct session *s)
 {
@@ -367,7 +328,7 @@ void session_turn(struct session *s)
 	session_not_due(s, what & ~SESSION_DUE_READ);
 	switch (what) {
 	case SESSION_DUE_OPEN:
-		open_up(s);
+		birth_complete(s);
 		break;
 	case SESSION_DUE_DEATH:
 		end_all(s);
@@ -382,139 +343,6 @@ void session_turn(struct session *s)
 	default:
 		connection_read(s);
 	}
-}
-
-/* birth */
-
-/* Return: 0, QUOTA_EXCEEDED or -ENOMEM */
-static int charge(struct session *s, bool force)
-{
-	struct quota *quota = &s->server->quota;
-	uid_t uid = s->peer.uid;
-	int r = 0;
-
-	if (s->fd >= 0)
-		r = quota_charge(quota, &s->charge, uid, QUOTA_CONNECTIONS, 1,
-				 force);
-	if (r == 0 && s->fd >= 0)
-		r = quota_charge(quota, &s->fds_charge, uid, QUOTA_DESCRIPTORS,
-				 CONNECTION_FDS, force);
-	if (r == 0)
-		r = quota_charge(quota, &s->own_fds_charge, uid,
-				 QUOTA_DESCRIPTORS, SESSION_FDS, force);
-	return r;
-}
-
-static int session_init(struct session *s)
-{
-	int r = peer_uid(s->fd, &s->peer);
-
-	if (r == 0)
-		r = charge(s, false);
-	if (r == QUOTA_EXCEEDED)
-		connection_refuse(s);
-	else if (r < 0)
-		session_complain(s, "a connection is lost: %s", strerror(-r));
-	return r;
-}
-
-static struct session *make_struct(struct server *server, int fd)
-{
-	struct session *s = calloc(1, sizeof(*s));
-
-	if (!s)
-		return NULL;
-	s->server = server;
-	s->state = SESSION_NEW;
-	s->fd = fd;
-	s->peer = (struct peer)PEER_NONE;
-	s->live = (struct backing)BACKING_NONE;
-	fair_item_init(&s->turn);
-	tn_list_init(&s->attachments);
-	tn_list_append(&server->sessions, &s->link);
-	if (fd >= 0)
-		server->n_sessions++;
-	return s;
-}
-
-void session_new(struct server *server, int fd)
-{
-	struct session *s = make_struct(server, fd);
-
-	if (!s) {
-		close(fd);
-		return;
-	}
-	if (session_init(s))
-		session_free(s);
-	else
-		session_due(s, SESSION_DUE_OPEN);
-	server_changed(server);
-}
-
-/* after a restart of tarnd */
-
-static int restore_peer(struct session *s, const struct ledger_session *record,
-			int pidfd)
-{
-	int r;
-
-	s->peer.pid = (pid_t)record->pid;
-	s->peer.uid = record->uid;
-	s->peer.gid = record->gid;
-	s->peer.pidfd = pidfd;
-	r = peer_restore(&s->peer, s->fd);
-	if (r < 0)
-		return r;
-	if (r == PEER_GONE)
-		s->state = SESSION_DEAD;
-	return charge(s, true);
-}
-
-static int restore_events(struct session *s)
-{
-	s->timer = evtimer_new(s->server->base, on_timer, s);
-	if (!s->timer)
-		return -ENOMEM;
-	if (s->state == SESSION_DEAD)
-		return 0;
-	s->death = event_new(s->server->base, s->peer.pidfd, EV_READ, on_death,
-			     s);
-	if (!s->death || event_add(s->death, NULL) < 0)
-		return -ENOMEM;
-	return s->fd < 0 ? 0 : connection_open(s);
-}
-
-int session_restore(struct session **ret, struct server *server, uint32_t index,
-		    int sock, int pidfd, int live)
-{
-	const struct ledger_session *record =
-		ledger_session(&server->keeper.ledger, index);
-	struct session *s = make_struct(server, sock);
-	int r;
-
-	if (!s)
-		return -ENOMEM;
-	s->state = sock < 0 ? SESSION_DETACHED : SESSION_OPEN;
-	s->id = record->id;
-	s->secret = record->secret;
-	s->last_number = (uint32_t)tn64_load_relaxed(&record->last_number);
-	r = restore_peer(s, record, pidfd);
-	if (r == 0)
-		r = restore_events(s);
-	if (r < 0) {
-		s->peer.pidfd = -1;
-		quota_refund(&s->charge);
-		quota_refund(&s->fds_charge);
-		server->n_sessions -= sock >= 0;
-		s->fd = -1;
-		session_free(s);
-		return r;
-	}
-	s->live.fd = live;
-	s->kept = (struct kept){ &server->keeper, index, true };
-	*ret = s;
-	return 0;
 }
 
 void session_restored(struct session *s)

@@ -70,14 +70,6 @@ struct session {
 	                             * not been seen to; LEDGER_NOTE, or 0 */
 };
 
-/**
- * session_new() - take over an accepted connection
- * @fd: non-blocking; closed in any case
- *
- * It is refused, if it is to be, at once; all else is done in turn.
- */
-void session_new(struct server *server, int fd);
-
 /** session_turn() - do one thing that is due; @session may be gone then */
 void session_turn(struct session *session);
 
@@ -87,16 +79,8 @@ void session_due(struct session *session, unsigned what);
 /** session_not_due() - @what is not, any more */
 void session_not_due(struct session *session, unsigned what);
 
-/**
- * session_restore() - one that an earlier tarnd had
- * @index: of its record in the ledger, which is checked
- * @sock, @pidfd, @live: what was in the store, checked; -1: was not there.
- *                       Taken over if 0 is returned
- *
- * Return: 0; -errno.
- */
-int session_restore(struct session **ret, struct server *server, uint32_t index,
-		    int sock, int pidfd, int live);
+/** session_start_timer() - SESSION_DUE_TIMER in so long, and not before */
+void session_start_timer(struct session *session, time_t seconds);
 
 /** session_restored() - with all its attachments: it goes on */
 void session_restored(struct session *session);

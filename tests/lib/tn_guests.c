@@ -15,9 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "daemon/birth.h"
 #include "daemon/log.h"
 #include "daemon/peer.h"
-#include "daemon/session.h"
 
 #define FDS_MAX 256
 #define SECONDS_MAX 10 /* for tarnd to be done with everything */
@@ -133,7 +133,7 @@ void tn_guest_connect(struct tn_guest_link *l, struct tn_guest *by)
 	*l = (struct tn_guest_link){ .fd = fds[0], .by = by };
 	tn_must(fds[1] < FDS_MAX);
 	at_end_of[fds[1]] = by;
-	session_new(&tn_guest_server, fds[1]);
+	birth_accept(&tn_guest_server, fds[1]);
 }
 
 void tn_guest_unmap(struct tn_guest_link *l)
