@@ -35,6 +35,7 @@ static bool was_done(const struct ledger *ledger, const struct session *s,
 	case TN_MSG_CREATE:
 		return state;
 	case TN_MSG_DESTROY:
+	case TN_MSG_REVOKE:
 		return !state || state & LEDGER_UNLINKED;
 	case TN_MSG_OPEN:
 		return is_attached(s, thing);

@@ -363,24 +363,51 @@ static void a_spoilt_header_poisons_the_pool_and_is_no_loss(void **state)
 	assert_int_equal(tarn_pool_destroy(t, "p"), 0);
 }
 
+static struct ledger_session *map_session(void)
+{
+	return (void *)((uint8_t *)map_ledger() + LEDGER_PAGE +
+			LEDGER_POOLS_MAX * LEDGER_RECORD_BYTES);
+}
+
+static void unmap_session(struct ledger_session *s)
+{
+	munmap((uint8_t *)s - LEDGER_PAGE -
+	       LEDGER_POOLS_MAX * LEDGER_RECORD_BYTES, LEDGER_BYTES);
+}
+
+/* What the next tarnd makes of a note. */
+static uint64_t becomes(struct ledger_session *s, uint64_t note)
+{
+	tn64_store_relaxed(&s->note, note);
+	tn_manager_up(&m);
+	tn_manager_end(&m, SIGKILL);
+	return tn64_load_relaxed(&s->note);
+}
+
 /* Begun by one that died, and read by one that died before the request had its
  * turn again: by then the record may be somebody else's. */
 static void what_was_done_is_put_down_at_once(void **state)
 {
-	struct ledger_session *s = (void *)((uint8_t *)map_ledger() +
-		LEDGER_PAGE + LEDGER_POOLS_MAX * LEDGER_RECORD_BYTES);
+	struct ledger_session *s = map_session();
 	uint64_t gone = LEDGER_NOTE(TN_MSG_DESTROY, 77, 500);
 
 	(void)state;
-	tn64_store_relaxed(&s->note, gone);
-	tn_manager_up(&m);
-	assert_true(tn64_load_relaxed(&s->note) == (gone | LEDGER_NOTE_DONE));
-	tn_manager_end(&m, SIGKILL);
-	tn64_store_relaxed(&s->note, LEDGER_NOTE(TN_MSG_CREATE, 77, 500));
-	tn_manager_up(&m);
-	assert_true(tn64_load_relaxed(&s->note) == 0);
-	munmap((uint8_t *)s - LEDGER_PAGE -
-	       LEDGER_POOLS_MAX * LEDGER_RECORD_BYTES, LEDGER_BYTES);
+	assert_true(becomes(s, gone) == (gone | LEDGER_NOTE_DONE));
+	assert_true(becomes(s, LEDGER_NOTE(TN_MSG_CREATE, 77, 500)) == 0);
+	unmap_session(s);
+}
+
+/* Pool 0 is there, and not to be called destroyed. */
+static void what_was_only_begun_is_not_done(void **state)
+{
+	struct ledger_session *s = map_session();
+
+	(void)state;
+	assert_true(becomes(s, LEDGER_NOTE(TN_MSG_DESTROY, 77, 0)) == 0);
+	assert_true(becomes(s, LEDGER_NOTE(TN_MSG_REVOKE, 77, 0)) == 0);
+	assert_int_equal(becomes(s, LEDGER_NOTE(TN_MSG_OPEN, 77, 500)), 0);
+	unmap_session(s);
+	all_goes_on();
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -404,6 +431,7 @@ int main(void)
 		TEST(without_a_ledger_all_begins_anew),
 		TEST(a_spoilt_header_poisons_the_pool_and_is_no_loss),
 		TEST(what_was_done_is_put_down_at_once),
+		TEST(what_was_only_begun_is_not_done),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
