@@ -161,6 +161,10 @@ static void find_session_fds(struct adoption *ad, uint32_t index,
 	const struct ledger_session *record = ledger_session(ad->ledger,
 							     index);
 	uint64_t connection = tn64_load_relaxed(&record->connection);
+	const struct peer peer = {
+		.pid = (pid_t)record->pid, .uid = record->uid,
+		.gid = record->gid,
+	};
 
 	*ret = (struct session_fds){ .sock = NULL };
 	inherit_for_each(i, ad->in, KEEPER_SESSION, index) {
@@ -172,7 +176,8 @@ static void find_session_fds(struct adoption *ad, uint32_t index,
 	if (!connection)
 		return;
 	inherit_for_each(i, ad->in, KEEPER_CONNECTION, (uint32_t)connection - 1)
-		if (!ret->sock && connection_check(i->fd))
+		if (!ret->sock && connection_check(i->fd) &&
+		    peer_has_made(&peer, i->fd))
 			ret->sock = i;
 }
 
@@ -429,6 +434,9 @@ static int adopt_ledger(struct server *server, struct inheritance *in,
 	r = adopt_all(&ad);
 	if (r == 0)
 		report(&ad, began);
+	else
+		log_error("what the last tarnd left cannot be taken over: %s",
+			  strerror(-r));
 	free(ad.pools);
 	free(ad.sessions);
 	return r;

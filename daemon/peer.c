@@ -127,20 +127,18 @@ static int find_lost_pidfd(struct peer *peer)
 	return 0;
 }
 
+bool peer_has_made(const struct peer *peer, int sock)
+{
+	struct peer maker = PEER_NONE;
+
+	return peer_uid(sock, &maker) == 0 && maker.pid == peer->pid &&
+	       maker.uid == peer->uid && maker.gid == peer->gid;
+}
+
 int peer_restore(struct peer *peer, int sock)
 {
-	struct ucred cred;
-	socklen_t bytes = sizeof(cred);
-	int r = 0;
+	int r = sock < 0 ? 0 : get_groups(peer, sock);
 
-	if (sock >= 0) {
-		if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &bytes))
-			return tn_neg_errno();
-		if (cred.pid != peer->pid || cred.uid != peer->uid ||
-		    cred.gid != peer->gid)
-			return -EUCLEAN;
-		r = get_groups(peer, sock);
-	}
 	if (r == 0 && peer->pidfd < 0)
 		r = find_lost_pidfd(peer);
 	return r;

@@ -38,10 +38,13 @@ void peer_fini(struct peer *peer);
  * @peer: .pid, .uid, .gid and .pidfd are set; .pidfd may be -1: lost
  * @sock: its connection; -1: there is none, and its groups are not known
  *
- * Return: 0; PEER_GONE: it is dead, and has no pidfd; -EUCLEAN: the connection
- *         is another's; -errno.
+ * Return: 0; PEER_GONE: it is dead, and has no pidfd; -errno.
  */
 int peer_restore(struct peer *peer, int sock);
+
+/** peer_has_made() - is that socket, by the kernel's word, of a connection that
+ *  the process of these .pid, .uid and .gid has made? */
+bool peer_has_made(const struct peer *peer, int sock);
 
 /** peer_is_pidfd() - is it a pidfd, of whomever? */
 bool peer_is_pidfd(int fd);

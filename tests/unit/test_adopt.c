@@ -260,6 +260,9 @@ static int live_for_ever(void *arg)
 	struct tarn_pool *pool;
 	struct tarn *own;
 
+	/* or nobody would see the manager close them */
+	for (unsigned i = 0; i < m.n_stored; i++)
+		close(m.stored[i].fd);
 	if (tarn_connect(NULL, &own) ||
 	    tarn_pool_open(own, "p", TARN_PRODUCER, &pool) ||
 	    write(*(int *)arg, "x", 1) != 1)
@@ -332,6 +335,36 @@ static void a_lost_connection_is_made_anew(void **state)
 	assert_true(tn_test_daemon_said(&m.d, "its connection was not"));
 	assert_true(tn_test_daemon_said(&m.d, "goes on with its session"));
 	assert_int_equal(clients_of_p(), 1);
+}
+
+/* The kernel says who made it. One that is not whose it should be is lost like
+ * any other; nobody speaks for somebody else, and all else goes on. */
+static void connections_of_two_processes_are_not_mixed_up(void **state)
+{
+	struct tn_stored *a, *b;
+	int fds[2];
+	pid_t pid;
+	char c;
+
+	(void)state;
+	tn_manager_up(&m);
+	assert_int_equal(pipe(fds), 0);
+	pid = tn_test_spawn(live_for_ever, &fds[1]);
+	assert_int_equal(read(fds[0], &c, 1), 1);
+	close(fds[0]);
+	close(fds[1]);
+	tn_manager_end(&m, SIGKILL);
+	a = nth("t1c", 0);
+	b = nth("t1c", 1);
+	fds[0] = a->fd;
+	a->fd = b->fd;
+	b->fd = fds[0];
+	all_goes_on();
+	assert_true(tn_test_daemon_said(&m.d, "its connection was not"));
+	assert_int_equal(clients_of_p(), 2);
+	kill(pid, SIGKILL);
+	tn_test_wait(pid);
+	tn_test_eventually(5, clients_of_p() == 1);
 }
 
 static void without_a_ledger_all_begins_anew(void **state)
@@ -428,6 +461,7 @@ int main(void)
 		TEST(a_lost_pidfd_is_found_again),
 		TEST(a_lost_pidfd_of_a_dead_process_is_its_death),
 		TEST(a_lost_connection_is_made_anew),
+		TEST(connections_of_two_processes_are_not_mixed_up),
 		TEST(without_a_ledger_all_begins_anew),
 		TEST(a_spoilt_header_poisons_the_pool_and_is_no_loss),
 		TEST(what_was_done_is_put_down_at_once),
