@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Compaction is tarnd's work: this asks for it, and how it goes. */
+/* Compaction is tarnd's work: this asks for it, and how it goes; for its own
+ * sake, or because there was no room. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "client/conn.h"
+#include "client/lane.h"
 #include "client/link.h"
-#include "client/pool.h"
 #include "proto/wire.h"
 #include "tarn/admin.h"
+#include "tarn/handle.h"
 
-#define ASK_US 50000
+#define ASK_US_MIN 1000
+#define ASK_US_MAX 50000
 
 static void to_public(const struct tn_compaction *in,
 		      struct tarn_compaction *out)
@@ -37,13 +40,35 @@ static void to_public(const struct tn_compaction *in,
 	};
 }
 
-static int ask(struct tarn *t, const struct tn_compact_request *req,
+static int ask(struct tn_conn *conn, const struct tn_compact_request *req,
 	       struct tn_compaction *ret)
 {
 	size_t bytes = sizeof(*ret);
 
-	return tn_conn_call(tn_conn_of(t), TN_MSG_COMPACT, req, sizeof(*req),
-			    ret, &bytes, NULL, NULL);
+	return tn_conn_call(conn, TN_MSG_COMPACT, req, sizeof(*req), ret,
+			    &bytes, NULL, NULL);
+}
+
+/* Until it is done, if the request is for one. */
+static int compact(struct tn_conn *conn, struct tn_compact_request *req,
+		   void (*progress)(void *arg, const struct tarn_compaction *c),
+		   void *arg, struct tn_compaction *ret)
+{
+	unsigned pause = ASK_US_MIN, wait = req->percent;
+	struct tarn_compaction public;
+	int r = ask(conn, req, ret);
+
+	req->percent = 0;
+	while (r == 0 && wait && ret->state != TN_COMPACTION_DONE &&
+	       ret->state != TN_COMPACTION_NONE) {
+		to_public(ret, &public);
+		if (progress)
+			progress(arg, &public);
+		usleep(pause);
+		pause = pause * 2 > ASK_US_MAX ? ASK_US_MAX : pause * 2;
+		r = ask(conn, req, ret);
+	}
+	return r;
 }
 
 TARN_API int tarn_compact(struct tarn *t, const char *name, unsigned percent,
@@ -52,7 +77,6 @@ TARN_API int tarn_compact(struct tarn *t, const char *name, unsigned percent,
 			  void *arg, struct tarn_compaction *ret)
 {
 	struct tn_compact_request req = { .percent = percent };
-	struct tarn_compaction public;
 	struct tn_compaction c;
 	int r;
 
@@ -60,19 +84,52 @@ TARN_API int tarn_compact(struct tarn *t, const char *name, unsigned percent,
 		return -EINVAL;
 	if (tn_client_name(name, req.name) < 0)
 		return -ENOENT;
-	r = ask(t, &req, &c);
-	req.percent = 0;
-	while (r == 0 && percent && c.state != TN_COMPACTION_DONE &&
-	       c.state != TN_COMPACTION_NONE) {
-		to_public(&c, &public);
-		if (progress)
-			progress(arg, &public);
-		usleep(ASK_US);
-		r = ask(t, &req, &c);
-	}
+	r = compact(tn_conn_of(t), &req, progress, arg, &c);
 	if (r < 0)
 		return r;
 	if (ret)
 		to_public(&c, ret);
 	return percent && c.error == -EUCLEAN ? -EUCLEAN : 0;
+}
+
+/* For who found no room. Return: may there be some now? */
+static bool make_room(struct tarn_pool *pool, uint32_t flags)
+{
+	struct tn_compact_request req = { .percent = 100 };
+	struct tn_compaction c;
+
+	if (errno != ENOMEM || !(flags & TARN_COMPACT))
+		return false;
+	/* our own section would be in the way of any move */
+	if (tn_thread.key == pool->key && tn_thread.lane->sections)
+		return false;
+	memcpy(req.name, pool->name, sizeof(req.name));
+	if (compact(pool->conn, &req, NULL, NULL, &c) == 0)
+		return true;
+	errno = ENOMEM;
+	return false;
+}
+
+TARN_API void *tarn_alloc_with(struct tarn_pool *pool, size_t size,
+			       uint32_t flags)
+{
+	void *p;
+
+	if (flags & ~TARN_COMPACT)
+		return tn_null_errno(-EINVAL);
+	p = tarn_alloc(pool, size);
+	return p || !make_room(pool, flags) ? p : tarn_alloc(pool, size);
+}
+
+TARN_API tarn_ref tarn_halloc_with(struct tarn_pool *pool, size_t size,
+				   uint32_t flags)
+{
+	tarn_ref h;
+
+	if (flags & ~TARN_COMPACT) {
+		errno = EINVAL;
+		return TARN_REF_NONE;
+	}
+	h = tarn_halloc(pool, size);
+	return h || !make_room(pool, flags) ? h : tarn_halloc(pool, size);
 }

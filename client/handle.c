@@ -17,6 +17,11 @@ static void *take(struct tn_rack *rack, unsigned class)
 	struct tn_mag *m = &rack->mags[class];
 	int r = m->top == m->base ? tn_rack_fill(rack, class) : 0;
 
+	if (r == -ENOMEM) {
+		/* others may want what we keep in other classes; so may we */
+		tn_rack_flush(rack);
+		r = tn_rack_fill(rack, class);
+	}
 	return r < 0 ? tn_null_errno(r) : tn_rack_pop(rack, m);
 }
 

@@ -37,6 +37,10 @@ extern "C" {
  */
 TARN_API tarn_ref tarn_halloc(struct tarn_pool *pool, size_t size);
 
+/** tarn_halloc_with() - the same, with flags as of tarn_alloc_with() */
+TARN_API tarn_ref tarn_halloc_with(struct tarn_pool *pool, size_t size,
+				   uint32_t flags);
+
 /**
  * tarn_hfree() - free a handle that this client or the pool holds, and its
  *                object

@@ -252,6 +252,24 @@ TARN_API void *tarn_alloc_aligned(struct tarn_pool *pool, size_t align,
 				  size_t size)
 	__attribute__((__warn_unused_result__, __alloc_size__(3)));
 
+/* If the pool has no room: have tarnd compact it (tarn/handle.h), wait for
+ * that, and try once more. */
+#define TARN_COMPACT (1U << 0)
+
+/**
+ * tarn_alloc_with() - the same as tarn_alloc(), with flags
+ * @flags: 0 or TARN_COMPACT
+ *
+ * Blocks: with TARN_COMPACT, and only if there is no room, as long as a
+ * compaction takes; not if this thread is in a section, which would be in its
+ * way. If tarnd cannot be asked, that is ENOMEM as well.
+ *
+ * Return: as tarn_alloc(); EINVAL too for unknown flags.
+ */
+TARN_API void *tarn_alloc_with(struct tarn_pool *pool, size_t size,
+			       uint32_t flags)
+	__attribute__((__warn_unused_result__, __alloc_size__(2)));
+
 /** tarn_zalloc() - the same as tarn_alloc(), filled with zero bytes */
 TARN_API void *tarn_zalloc(struct tarn_pool *pool, size_t size)
 	__attribute__((__warn_unused_result__, __alloc_size__(2)));

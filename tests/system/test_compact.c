@@ -286,6 +286,82 @@ static void compacting_what_cannot_be_is_answered(void **state)
 	assert_int_equal(tarn_compact(tarn, "r", 100, NULL, NULL, &c), 0);
 }
 
+/* A pool in which no whole page is free, and four of five slots are. Return:
+ * how many handles there are. */
+static unsigned crowd(struct tarn_pool *p)
+{
+	unsigned n = 0, left = 0;
+
+	while (n < N && (h[n] = tarn_halloc(p, 200)))
+		n++;
+	assert_true(n < N && errno == ENOMEM);
+	for (unsigned i = 0; i < n; i++) {
+		h[left] = h[i];
+		if (i % 5)
+			assert_int_equal(tarn_hfree(p, h[i]), 0);
+		else
+			left++;
+	}
+	return left;
+}
+
+static struct tarn_pool *make_crowded(void)
+{
+	struct tarn_pool *p;
+
+	assert_int_equal(tarn_pool_create(tarn, "q", TARN_POOL_OPTS(
+				.bytes = 8 * MIB,
+				.compact_percent = TARN_COMPACT_NEVER)), 0);
+	assert_int_equal(tarn_pool_open(tarn, "q", TARN_PRODUCER, &p), 0);
+	return p;
+}
+
+static void who_finds_no_room_may_have_it_made(void **state)
+{
+	struct tarn_pool *p = make_crowded();
+	unsigned n = crowd(p);
+
+	(void)state;
+	assert_null(tarn_alloc_with(p, MIB, 0));
+	assert_int_equal(errno, ENOMEM);
+	assert_int_equal(tarn_halloc_with(p, MIB, 0), 0);
+	assert_int_equal(errno, ENOMEM);
+	assert_int_equal(tarn_enter(p), 0);
+	assert_null(tarn_alloc_with(p, MIB, TARN_COMPACT));
+	assert_int_equal(errno, ENOMEM);
+	assert_int_equal(tarn_exit(p), 0);
+	assert_non_null(tarn_alloc_with(p, MIB, TARN_COMPACT));
+	for (unsigned i = 0; i < n; i++)
+		assert_int_equal(tarn_hfree(p, h[i]), 0);
+	crowd(p);
+	assert_int_equal(tarn_halloc(p, MIB), 0);
+	assert_int_not_equal(tarn_halloc_with(p, MIB, TARN_COMPACT), 0);
+	/* more than there can be */
+	assert_null(tarn_alloc_with(p, 4 * MIB, TARN_COMPACT));
+	assert_int_equal(errno, ENOMEM);
+	assert_null(tarn_alloc_with(p, 9 * MIB, TARN_COMPACT));
+	assert_int_equal(errno, EINVAL);
+	assert_null(tarn_alloc_with(p, 9, 2));
+	assert_int_equal(errno, EINVAL);
+	tarn_pool_close(p);
+	memset(h, 0, sizeof(h));
+}
+
+static void without_tarnd_there_is_no_room_to_be_made(void **state)
+{
+	struct tarn_pool *p = make_crowded();
+
+	(void)state;
+	crowd(p);
+	assert_int_equal(kill(tarnd.pid, SIGSTOP), 0);
+	assert_null(tarn_alloc_with(p, MIB, TARN_COMPACT));
+	assert_int_equal(errno, ENOMEM);
+	assert_int_equal(kill(tarnd.pid, SIGCONT), 0);
+	assert_non_null(tarn_alloc_with(p, MIB, TARN_COMPACT));
+	tarn_pool_close(p);
+	memset(h, 0, sizeof(h));
+}
+
 static int compact_again_and_again(void *arg)
 {
 	struct tarn_compaction c = { .sz = sizeof(c) };
@@ -391,6 +467,8 @@ int main(void)
 		TEST(who_comes_after_a_dead_writer_is_told_once),
 		TEST(a_child_has_no_pins_of_its_parent),
 		TEST(compacting_what_cannot_be_is_answered),
+		TEST(who_finds_no_room_may_have_it_made),
+		TEST(without_tarnd_there_is_no_room_to_be_made),
 		TEST(two_compactions_at_once_disturb_nobody),
 		TEST(a_pool_may_go_while_it_is_compacted),
 		cmocka_unit_test_setup_teardown(tarnd_may_die_while_it_moves,
