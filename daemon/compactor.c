@@ -27,6 +27,10 @@
  * waits between them as long as the budget says. Clients do not notice either
  * way: what they meet in the middle of a move they call off.
  *
+ * Who stays in a section stops all moves; nobody but the pool's size suffers. A
+ * run tries for HELD_NS, and then only punches. If a run finds the same section
+ * again after HOLDER_NS, the log names the client.
+ *
  * A pool that loses its name, or is revoked, is compacted no further: pages.c
  * is the next to work on it.
  *
@@ -59,6 +63,9 @@
 #define BURST_NS 5000000           /* a twentieth of a processor: each 100 ms */
 #define PASSES_MAX 8U              /* what is still pinned then, stays */
 #define PAUSE_US 50                /* a section may last some of these */
+#define HELD_NS 1000000000LL       /* ... or this, and then moving is over */
+#define HELD_REST_US 10000         /* between two looks at such a one */
+#define HOLDER_NS 10000000000LL    /* then the log names who is in it */
 
 struct compaction {
 	struct pool *pool;
@@ -73,6 +80,7 @@ struct compaction {
 	off_t punch_at;
 	bool handles;              /* ... in meta; else in data */
 	int64_t burst_began;
+	int64_t held_since;        /* somebody is in a section; 0: not now */
 };
 
 static struct compactor *of_task(struct reaper_task *task)
@@ -95,9 +103,12 @@ static void clients(void *arg, struct tn_mover *m)
 	struct pool *pool = c->run->pool;
 
 	pthread_mutex_lock(&c->clients);
-	tn_list_for_each(link, &pool->attachments)
-		tn_move_look(m, tn_list_entry(link, struct attachment,
-					      of_pool)->control.map);
+	tn_list_for_each(link, &pool->attachments) {
+		struct attachment *a = tn_list_entry(link, struct attachment,
+						     of_pool);
+
+		tn_move_look(m, a->control.map);
+	}
 	pthread_mutex_unlock(&c->clients);
 }
 
@@ -241,6 +252,73 @@ static void begin_pass(struct compaction *run)
 	tn_compact_begin(&run->pass, &run->mover);
 }
 
+/* Somebody stays in a section, and so nothing can be moved. */
+
+static uint32_t client_of(struct compactor *c, const void *control)
+{
+	uint32_t client = 0;
+
+	pthread_mutex_lock(&c->clients);
+	tn_list_for_each(link, &c->run->pool->attachments) {
+		const struct attachment *a = tn_list_entry(
+			link, struct attachment, of_pool);
+
+		if (a->control.map == control)
+			client = a->client;
+	}
+	pthread_mutex_unlock(&c->clients);
+	return client;
+}
+
+static void note_holder(struct compactor *c)
+{
+	const struct tn_move_wait *held = &c->run->mover.held;
+	struct compact_holder now = {
+		.client = client_of(c, held->control),
+		.lane = held->lane, .section = held->section,
+		.since_ns = clock_ns(),
+	};
+	struct compact_holder *h = &c->holder;
+
+	if (now.client != h->client || now.lane != h->lane ||
+	    now.section != h->section)
+		*h = now;
+}
+
+/* Return: -EAGAIN: try again a bit later; -EBUSY: it is no use. */
+static int is_held_up(struct compactor *c)
+{
+	struct compaction *run = c->run;
+
+	note_holder(c);
+	if (!run->held_since)
+		run->held_since = clock_ns();
+	return clock_ns() - run->held_since < HELD_NS ? -EAGAIN : -EBUSY;
+}
+
+static void say_holder(struct compactor *c)
+{
+	struct compact_holder *h = &c->holder;
+	struct pool *pool = c->run->pool;
+	const struct log_about about = {
+		.pool = pool->spec.name, .client = h->client,
+	};
+	uint64_t pid = tn64_load_relaxed(&pool->view.clients[
+			TN_CLIENT_SLOT(h->client)].pid_uid) >> 32;
+
+	if (!c->run->mover.held.control) {
+		*h = (struct compact_holder){ 0 };
+	} else if (!h->told && h->client &&
+		   clock_ns() - h->since_ns > HOLDER_NS) {
+		h->told = true;
+		log_line(LOG_WARNING, &about, "client %u, process %llu, has "
+			 "not left its section (tarn_exit) for %lld s: nothing "
+			 "can be moved", (unsigned)h->client,
+			 (unsigned long long)pid,
+			 (long long)((clock_ns() - h->since_ns) / 1000000000));
+	}
+}
+
 /* Was the pass worth another? One that frees little of what it moves is not. */
 static bool again(struct compaction *run)
 {
@@ -273,10 +351,12 @@ static int move_slice(struct compactor *c)
 	struct compaction *run = c->run;
 	int r = is_enough(run) ? 0 : tn_compact_step(&run->pass, SLICE_BYTES);
 
-	if (r < 0 && r != -ENOSYS)
+	if (r > 0 && run->mover.held.control)
+		r = is_held_up(c);
+	else
+		run->held_since = 0;
+	if (r > 0 || r == -EAGAIN || r == -EUCLEAN)
 		return r;
-	if (r > 0)
-		return 1;
 	if (r == 0 && !is_enough(run) && again(run)) {
 		begin_pass(run);
 		return 1;
@@ -327,6 +407,7 @@ static void end_run(struct compactor *c, int result)
 		log_line(LOG_ERR, &about, "poisoned: its metadata contradicts "
 			 "itself; found when it was compacted");
 	}
+	say_holder(c);
 	tell(c, TN_COMPACTION_DONE, result ? result : s->error);
 	log_line(LOG_INFO, &about, "compacted: %llu objects moved, %llu "
 		 "pinned, %llu needed meanwhile; %llu bytes of memory, %llu "
@@ -361,10 +442,12 @@ static void on_done(struct reaper_task *task)
 {
 	struct compactor *c = of_task(task);
 	unsigned percent = tn32_load_relaxed(&c->run->percent);
-	const struct timeval rest = {
+	struct timeval rest = {
 		.tv_usec = BURST_NS / 1000 * (100 - percent) / percent,
 	};
 
+	if (c->run->mover.held.control)
+		rest.tv_usec = tn_max64((uint64_t)rest.tv_usec, HELD_REST_US);
 	if (task->result == -EAGAIN && c->again && !c->run->pool->unlinked) {
 		evtimer_add(c->again, &rest);
 		return;

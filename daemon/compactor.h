@@ -13,6 +13,14 @@ struct event;
 struct pool;
 struct server;
 
+/* Who was found in a section for too long. */
+struct compact_holder {
+	uint32_t client;           /* id; 0: nobody */
+	uint64_t lane, section;
+	int64_t since_ns;          /* when he was first found there */
+	bool told;                 /* the log did */
+};
+
 /* In a pool; all zero but for what compactor_init() does. */
 struct compactor {
 	pthread_mutex_t clients;   /* of pool->attachments: I3 */
@@ -23,6 +31,7 @@ struct compactor {
 	struct tn_compaction status; /* as of now, or of the last one */
 	tn_a32 stop;               /* the thread is to: an errno value, or 0 */
 	unsigned next_percent;     /* a full one is to follow; 0: none */
+	struct compact_holder holder; /* the last one; of the thread, I2 */
 	struct server *server;
 };
 

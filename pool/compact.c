@@ -27,6 +27,8 @@
 #include "pool/cache.h"
 #include "pool/row.h"
 
+#define BATCH_COST 8192U /* bytes copied in the time that a barrier takes */
+
 void tn_compact_begin(struct tn_compact *c, struct tn_mover *mover)
 {
 	memset(c, 0, sizeof(*c));
@@ -111,7 +113,8 @@ static bool next_page(struct tn_compact *c, uint64_t *ret)
 int tn_compact_step(struct tn_compact *c, uint64_t bytes)
 {
 	struct tn_mover *m = c->mover;
-	uint64_t until = m->moved_bytes + bytes, page, seen = 0;
+	uint64_t until = m->moved_bytes + bytes, batches = m->batches, page;
+	uint64_t seen = 0;
 	int r = 0;
 
 	while (c->area && m->moved_bytes < until && seen < bytes && r >= 0) {
@@ -119,6 +122,12 @@ int tn_compact_step(struct tn_compact *c, uint64_t bytes)
 		    next_page(c, &page)) {
 			r = compact_page(c, page);
 			seen += 64; /* a look is something, too */
+			if (m->batches == batches)
+				continue;
+			seen += (m->batches - batches) * BATCH_COST;
+			batches = m->batches;
+			if (m->held.control)
+				break;
 			continue;
 		}
 		c->area--;

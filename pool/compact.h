@@ -19,7 +19,8 @@ void tn_compact_begin(struct tn_compact *c, struct tn_mover *mover);
  * tn_compact_step() - a slice of it
  * @bytes: stop after about so many have been moved
  *
- * Between two steps other things may be done by the same thread. Return: 1:
+ * Stops, too, after a batch that was off because of mover->held. Between two
+ * steps other things may be done by the same thread. Return: 1:
  * there is more; 0: done; -ENOSYS: no fence; -EUCLEAN.
  */
 int tn_compact_step(struct tn_compact *c, uint64_t bytes);

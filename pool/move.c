@@ -22,7 +22,8 @@
  * of one word, of which one wins. It had let go before M4: U1 is a release
  * that M4 acquires, so M5 copies all that it wrote. A section is a pin of
  * everything, read at M4 too: those in one then are waited for, for a moment,
- * and else the batch is off. One that is entered later sees MOVING.
+ * and else the batch is off; a section that was the cause of that is not waited
+ * for again. One that is entered later sees MOVING.
  *
  * (Pinning by a store, asymmetric with a heavy fence on the other side, is that
  * of hazard pointers with membarrier; the copy that a mutator calls off is
@@ -260,6 +261,19 @@ static void drop_the_gone(struct tn_mover *m)
 	m->n_waits = kept;
 }
 
+static bool is_held(const struct tn_mover *m)
+{
+	const struct tn_move_wait *h = &m->held, *w;
+
+	for (unsigned i = 0; i < m->n_waits; i++) {
+		w = &m->waits[i];
+		if (w->control == h->control && w->lane == h->lane &&
+		    w->section == h->section)
+			return true;
+	}
+	return false;
+}
+
 /* Looks at all clients. Return: false: somebody stays in a section. */
 static bool look(struct tn_mover *m)
 {
@@ -267,6 +281,8 @@ static bool look(struct tn_mover *m)
 	m->too_many_waits = false;
 	m->again = false;
 	m->clients(m->arg, m);
+	if (is_held(m))
+		return false;
 	m->again = true;
 	for (unsigned i = 0; m->n_waits && i < PAUSES_MAX; i++) {
 		m->pause(m->arg);
@@ -275,6 +291,7 @@ static bool look(struct tn_mover *m)
 		m->clients(m->arg, m);
 		drop_the_gone(m);
 	}
+	m->held = m->n_waits ? m->waits[0] : (struct tn_move_wait){ 0 };
 	return !m->n_waits && !m->too_many_waits;
 }
 
@@ -316,6 +333,7 @@ int tn_move_batch(struct tn_mover *m)
 {
 	int r;
 
+	m->batches++;
 	index_batch(m);
 	for (unsigned i = 0; i < m->n; i++)
 		mark(m, &m->batch[i]);

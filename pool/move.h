@@ -48,9 +48,13 @@ struct tn_mover {
 	uint64_t pinned;           /* not moved: somebody had it pinned */
 	uint64_t undone;           /* ... needed it in the middle */
 	uint64_t ended;            /* pages of slabs and runs, now free */
+	uint64_t batches;          /* each has its barrier and its looks */
 
 	/* of the last call: objects stayed, as there is no lower place */
 	bool no_place;
+	/* Who was in a section at the last batch, for so long that it was off:
+	 * he is not waited for again. .control is NULL: nobody */
+	struct tn_move_wait held;
 
 	/* of the batch */
 	unsigned n, n_waits;

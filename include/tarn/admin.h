@@ -143,8 +143,9 @@ TARN_API int tarn_audit(struct tarn *t, const char *name, uint32_t flags,
 /* How a compaction goes, or went. */
 struct tarn_compaction {
 	size_t sz;               /* of this struct, by the caller */
-	int error;               /* 0, or -ENOSYS: nothing was moved: there
-				  * is no membarrier here */
+	int error;               /* 0; -ENOSYS: nothing was moved: there is no
+				  * membarrier here; -EBUSY: a client stays in
+				  * a section, and so the rest was not */
 	uint32_t passes;
 	uint32_t done, of;       /* areas of 2 MiB, in this pass */
 	uint64_t moved_objects, moved_bytes;

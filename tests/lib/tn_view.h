@@ -15,3 +15,7 @@ uint16_t *tn_view_tag(struct tarn_pool *pool, const void *p);
 
 /* NULL if nothing is in the pool, else what is; see tn_heap_not_pristine() */
 const char *tn_view_not_pristine(const struct tarn_pool *pool);
+
+/* Overwrite @n words that the mover goes by, at random: handles, back links,
+ * tags, words of pages and slabs, fit hints; in a pool of 16 MiB or more. */
+void tn_view_scribble(struct tarn_pool *in, uint64_t *seed, unsigned n);

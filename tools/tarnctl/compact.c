@@ -162,6 +162,8 @@ static void print_result(const struct request *q,
 	putchar('\n');
 	if (c->error == -ENOSYS)
 		puts("nothing was moved: there is no membarrier here");
+	if (c->error == -EBUSY)
+		puts("not all was moved: a client stays in a section");
 }
 
 static void print_one_map(struct request *q, const char *title)
