@@ -9,6 +9,8 @@
 
 #include "base/assert.h"
 #include "base/cleanup.h"
+#include "daemon/clock.h"
+#include "daemon/log.h"
 #include "daemon/pages.h"
 #include "daemon/registry.h"
 
@@ -305,7 +307,11 @@ int pool_restore(struct pool **ret, const struct pool_spec *spec, uint64_t mark,
 static void on_self_restored(struct reaper_job *job)
 {
 	struct pool *pool = tn_list_entry(job, struct pool, self_job);
+	const struct log_about about = { .pool = pool->spec.name };
 
+	log_line(LOG_DEBUG, &about, "what an earlier tarnd had under way is "
+		 "settled in %lld us",
+		 (long long)((clock_ns() - pool->self_began_ns) / 1000));
 	set_busy(pool);
 	tn64_store_relaxed(&pool->view.clients[TN_DAEMON_SLOT].state, 0);
 	if (job->result < 0)
@@ -320,6 +326,7 @@ void pool_restore_self(struct pool *pool, struct reaper *reaper)
 	job->control = pool->self.map;
 	job->client = TN_DAEMON_SLOT;
 	job->done = on_self_restored;
+	pool->self_began_ns = clock_ns();
 	pool_ref(pool);
 	reaper_post(reaper, &pool->queue, job);
 }

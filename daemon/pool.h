@@ -74,6 +74,7 @@ struct pool {
 	struct store_wait wait;     /* while it is pending, if it is declared */
 	struct registry *registry;  /* that has it, or had; or NULL */
 	struct reaper_job self_job; /* to recover tarnd, after its own death */
+	int64_t self_began_ns;      /* then */
 	unsigned refs;          /* one for the name, one for each attachment */
 };
 

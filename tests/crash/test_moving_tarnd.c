@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Compaction without end by a real tarnd, under clients that are killed.
+ *
+ * Sixteen processes make, pin, read, write and free objects that have handles,
+ * and look whether each is what it must be; one of them is killed every 10 ms,
+ * and another one takes its place. One more has the pool compacted all the
+ * time, and tarnd itself is killed every 1.5 s. What is written when its
+ * writer is killed may be torn, but then the next one who pins it must have
+ * been told so. At the end the pool is sound, and nothing is left in it.
+ *
+ * Prints how long it took each new tarnd to settle what the one before had
+ * under way. TARN_STORM_SECONDS (5) is how long all of it takes.
+ */
+#include "tests/lib/tn_test.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <tarn/admin.h>
+#include <tarn/handle.h>
+#include <tarn/stats.h>
+
+#include "tests/lib/tn_busy.h"
+
+#define N 16U
+#define N_MINE 300U
+#define N_COMMON 16U
+#define COMMON_BYTES 4000U
+#define KILL_MS 10
+#define CRASH_MS 1500
+
+struct object {
+	uint32_t bytes, seed;
+	uint64_t check;      /* of what follows; written last */
+	uint64_t word[];
+};
+
+static struct shared {
+	atomic_uint faults, id[N];   /* of who lives */
+	atomic_ulong ops, told, compactions, moved;
+	struct {
+		atomic_uint writer;  /* id of who may write it, or 0 */
+		tarn_ref h;          /* the pool holds it */
+	} common[N_COMMON];
+} *shared;
+
+static struct tn_test_daemon tarnd;
+static struct tarn *tarn;
+static struct tarn_pool *pool;
+static uint64_t seed;
+
+static uint64_t next(void) { return tn_busy_random(&seed) >> 8; }
+
+static void fault(const char *what, uint64_t h)
+{
+	fprintf(stderr, "client %d: %s, handle %llx, errno %d\n",
+		(int)getpid(), what, (unsigned long long)h, errno);
+	atomic_fetch_add(&shared->faults, 1);
+	_exit(1);
+}
+
+static uint64_t check_of(const struct object *o)
+{
+	uint64_t sum = o->bytes * 0x9e3779b97f4a7c15ULL ^ o->seed;
+
+	for (uint64_t i = 0; i < (o->bytes - sizeof(*o)) / 8; i++)
+		sum = (sum ^ o->word[i]) * 0x100000001b3ULL;
+	return sum;
+}
+
+static void write_object(struct object *o, uint32_t bytes)
+{
+	o->bytes = bytes;
+	o->seed = (uint32_t)next();
+	for (uint64_t i = 0; i < (bytes - sizeof(*o)) / 8; i++)
+		o->word[i] = o->seed + i;
+	o->check = check_of(o);
+}
+
+static void look_at(const struct object *o, uint64_t h)
+{
+	if (o->bytes < sizeof(*o) || o->bytes > 100000 ||
+	    o->check != check_of(o))
+		fault("torn", h);
+}
+
+/* Clients */
+
+static tarn_ref make(struct tarn_pool *p)
+{
+	uint32_t bytes = (uint32_t)(sizeof(struct object) + 8 +
+				    next() % (next() % 64 ? 600 : 60000));
+	tarn_ref h = tarn_halloc(p, bytes);
+	struct object *o = h ? tarn_pin(p, h) : NULL;
+
+	if (!h && errno == ENOMEM)
+		return 0;
+	if (!o)
+		fault("a new one", h);
+	write_object(o, bytes);
+	if (tarn_unpin(p, h))
+		fault("unpin", h);
+	return h;
+}
+
+static void use_mine(struct tarn_pool *p, tarn_ref h)
+{
+	struct object *o;
+	const struct object *r;
+
+	switch (next() % 4) {
+	case 0:
+		o = tarn_pin(p, h);
+		if (!o)
+			fault("pin of mine", h);
+		look_at(o, h);
+		write_object(o, o->bytes);
+		tarn_unpin(p, h);
+		break;
+	case 1:
+		if (tarn_enter(p) || !(r = tarn_deref(p, h)))
+			fault("deref of mine", h);
+		look_at(r, h);
+		tarn_exit(p);
+		break;
+	default:
+		r = tarn_pin_read(p, h);
+		if (!r)
+			fault("read pin of mine", h);
+		look_at(r, h);
+		tarn_unpin(p, h);
+	}
+}
+
+/* That a writer died is told when tarnd has found out. */
+static bool is_gone(struct tarn_pool *p, unsigned id)
+{
+	struct tarn_stats s = { .sz = sizeof(s) };
+	bool gone = true;
+
+	for (unsigned n = 0; n < N; n++)
+		if (atomic_load(&shared->id[n]) == id)
+			return false;
+	if (tarn_stats(p, &s) < 0)
+		return false;
+	for (unsigned n = 0; n < s.n_clients; n++)
+		gone = gone && s.clients[n].id != id;
+	tarn_stats_free(&s);
+	return gone;
+}
+
+/* One that is not ours, and that we write while nobody else does. */
+static void use_common(struct tarn_pool *p)
+{
+	unsigned k = next() % N_COMMON;
+	unsigned was = atomic_load(&shared->common[k].writer);
+	tarn_ref h = shared->common[k].h;
+	struct object *o;
+
+	if (was && !is_gone(p, was))
+		return;
+	if (!atomic_compare_exchange_strong(&shared->common[k].writer, &was,
+					    tarn_client_id(p)))
+		return;
+	o = tarn_pin(p, h);
+	if (!o && errno == EOWNERDEAD) {
+		atomic_fetch_add(&shared->told, 1);
+		o = tarn_pin(p, h);
+		if (o)
+			write_object(o, COMMON_BYTES);
+	}
+	if (!o)
+		fault("pin of a common one", h);
+	look_at(o, h);
+	write_object(o, COMMON_BYTES);
+	tarn_unpin(p, h);
+	atomic_store(&shared->common[k].writer, 0);
+}
+
+/* tarnd may be away just now. */
+static struct tarn_pool *attach(struct tarn **t)
+{
+	struct tarn_pool *p;
+
+	while (tarn_connect(NULL, t) < 0)
+		usleep(1000);
+	while (tarn_pool_open(*t, "p", TARN_PRODUCER, &p) < 0)
+		usleep(1000);
+	return p;
+}
+
+static int be_client(void *arg)
+{
+	tarn_ref mine[N_MINE] = { 0 };
+	struct tarn_pool *p;
+	struct tarn *t;
+
+	seed = (uint64_t)getpid() * 2654435761u + (uintptr_t)arg;
+	p = attach(&t);
+	atomic_store(&shared->id[(uintptr_t)arg], tarn_client_id(p));
+	/* many objects at times, and few at others */
+	for (uint64_t turn = 0; !atomic_load(&shared->faults); turn++) {
+		tarn_ref *h = &mine[next() % N_MINE];
+
+		if (!*h && turn % 20000 < 10000) {
+			*h = make(p);
+		} else if (!*h) {
+			continue;
+		} else if (next() % (turn % 20000 < 10000 ? 64 : 4)) {
+			use_mine(p, *h);
+		} else {
+			if (tarn_hfree(p, *h))
+				fault("free of mine", *h);
+			if (tarn_pin(p, *h) || errno != ESTALE)
+				fault("pin of a freed one", *h);
+			*h = 0;
+		}
+		if (next() % 16 == 0)
+			use_common(p);
+		atomic_fetch_add(&shared->ops, 1);
+	}
+	return 0;
+}
+
+static int compact_again_and_again(void *arg)
+{
+	struct tarn_compaction c = { .sz = sizeof(c) };
+	struct tarn *t;
+
+	(void)arg;
+	while (tarn_connect(NULL, &t) < 0)
+		usleep(1000);
+	while (!atomic_load(&shared->faults)) {
+		if (tarn_compact(t, "p", 100, NULL, NULL, &c) < 0)
+			continue;
+		atomic_fetch_add(&shared->compactions, 1);
+		atomic_fetch_add(&shared->moved, c.moved_objects);
+	}
+	return 0;
+}
+
+/* The storm */
+
+static pid_t pid[N];
+
+static void start(unsigned n)
+{
+	pid[n] = tn_test_spawn(be_client, (void *)(uintptr_t)n);
+}
+
+static void end(pid_t p)
+{
+	kill(p, SIGKILL);
+	assert_true(tn_test_wait(p) == 128 + SIGKILL ||
+		    atomic_load(&shared->faults));
+}
+
+static void make_common(void)
+{
+	for (unsigned i = 0; i < N_COMMON; i++) {
+		tarn_ref h = tarn_halloc(pool, COMMON_BYTES);
+
+		write_object(tarn_pin(pool, h), COMMON_BYTES);
+		assert_int_equal(tarn_unpin(pool, h), 0);
+		assert_int_equal(tarn_detach(pool, h), 0);
+		shared->common[i].h = h;
+	}
+}
+
+/* What tarnd's log says of that. */
+static void print_settled(void)
+{
+	unsigned long us = 0, most = 0, n = 0;
+	char line[512], *at;
+	FILE *f = fopen(tarnd.log, "re");
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		at = strstr(line, "under way is settled in ");
+		if (!at || sscanf(at, "under way is settled in %lu us",
+				  &us) != 1)
+			continue;
+		n++;
+		most = us > most ? us : most;
+	}
+	fclose(f);
+	print_message("# moving, tarnd: %lu times it settled what the one "
+		      "before had under way, in %lu us at most, and in %lu us "
+		      "while clients were stopped\n", n, most, us);
+	assert_true(n > 1);
+}
+
+static void leave_nothing(void)
+{
+	struct tarn_audit audit = { .sz = sizeof(audit) };
+	struct tarn_stats stats = { .sz = sizeof(stats) };
+	struct tarn_pool_info info;
+	int r;
+
+	tn_test_eventually(30, tarn_pool_stat(tarn, "p", &info) == 0 &&
+			   info.n_clients == 1);
+	for (unsigned i = 0; i < N_COMMON; i++)
+		assert_int_equal(tarn_hfree(pool, shared->common[i].h), 0);
+	r = tarn_audit(tarn, "p", 0, &audit);
+	if (r)
+		print_error("audit: %d %s\n", r, audit.finding.text);
+	assert_int_equal(r, 0);
+	assert_int_equal(tarn_stats(pool, &stats), 0);
+	assert_int_equal(stats.live_objects, 0);
+	assert_int_equal(stats.handles, 0);
+	tarn_stats_free(&stats);
+}
+
+static void storm(int seconds)
+{
+	pid_t compactor = tn_test_spawn(compact_again_and_again, NULL);
+	int64_t stop = tn_test_now_ms() + seconds * 1000;
+	int64_t crash = tn_test_now_ms() + CRASH_MS;
+	unsigned kills = 0, crashes = 0;
+
+	for (unsigned n = 0; n < N; n++)
+		start(n);
+	while (tn_test_now_ms() < stop && !atomic_load(&shared->faults)) {
+		usleep(KILL_MS * 1000);
+		end(pid[kills % N]);
+		atomic_store(&shared->id[kills % N], 0);
+		start(kills++ % N);
+		if (tn_test_now_ms() < crash)
+			continue;
+		tn_test_daemon_crash(&tarnd);
+		tn_test_daemon_await(&tarnd);
+		crash = tn_test_now_ms() + CRASH_MS;
+		crashes++;
+	}
+	/* once more, with the processors to itself */
+	for (unsigned n = 0; n < N; n++)
+		kill(pid[n], SIGSTOP);
+	usleep(100000);
+	tn_test_daemon_crash(&tarnd);
+	tn_test_daemon_await(&tarnd);
+	for (unsigned n = 0; n < N; n++)
+		end(pid[n]);
+	end(compactor);
+	print_message("# moving, tarnd: %u clients and %u tarnds killed; %lu "
+		      "operations, %lu told of a torn object; %lu compactions, "
+		      "%lu objects moved\n", kills, crashes,
+		      atomic_load(&shared->ops), atomic_load(&shared->told),
+		      atomic_load(&shared->compactions),
+		      atomic_load(&shared->moved));
+	assert_int_equal(atomic_load(&shared->faults), 0);
+	assert_true(atomic_load(&shared->moved) > 0);
+}
+
+static void clients_and_tarnd_die_while_objects_move(void **state)
+{
+	const char *s = getenv("TARN_STORM_SECONDS");
+	int seconds = s ? atoi(s) : 5;
+
+	(void)state;
+	alarm((unsigned)seconds + 2 * TN_TEST_SECONDS);
+	seed = 4711;
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(shared, MAP_FAILED);
+	tn_test_daemon_init(&tarnd);
+	tn_test_daemon_supervise(&tarnd, NULL);
+	assert_int_equal(tarn_connect(NULL, &tarn), 0);
+	assert_int_equal(tarn_pool_create(tarn, "p", TARN_POOL_OPTS(
+				.bytes = 64ULL << 20)), 0);
+	assert_int_equal(tarn_pool_open(tarn, "p", TARN_PRODUCER, &pool), 0);
+	make_common();
+	storm(seconds);
+	leave_nothing();
+	print_settled();
+	tarn_pool_close(pool);
+	tarn_disconnect(tarn);
+	tn_test_daemon_stop(&tarnd);
+	munmap(shared, sizeof(*shared));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TN_TEST(clients_and_tarnd_die_while_objects_move),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
