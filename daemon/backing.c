@@ -140,10 +140,11 @@ int backing_reserve(const struct backing *b, uint64_t off, uint64_t bytes)
 	       tn_neg_errno() : 0;
 }
 
-int backing_punch(const struct backing *b, uint64_t off, uint64_t *ret_off)
+int backing_punch(const struct backing *b, uint64_t off, bool blind,
+		  uint64_t *ret_off)
 {
 	const int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-	off_t from = lseek(b->fd, (off_t)off, SEEK_DATA);
+	off_t from = blind ? (off_t)off : lseek(b->fd, (off_t)off, SEEK_DATA);
 
 	if (from < 0 && errno != ENXIO)
 		return tn_neg_errno();

@@ -57,11 +57,13 @@ int backing_reserve(const struct backing *b, uint64_t off, uint64_t bytes);
 
 /**
  * backing_punch() - give back the first memory at or after @off, a slice of it
+ * @blind: do not look for it: what was reserved and never written is not found
  * @ret_off: where to go on; b->bytes: that was all
  *
  * Whoever has it mapped reads zeros then. Return: 0 or -errno.
  */
-int backing_punch(const struct backing *b, uint64_t off, uint64_t *ret_off);
+int backing_punch(const struct backing *b, uint64_t off, bool blind,
+		  uint64_t *ret_off);
 
 /** backing_resident() - bytes of memory behind it */
 uint64_t backing_resident(const struct backing *b);

@@ -15,7 +15,8 @@
  * and what it writes from then on is memory that it might have had without us;
  * so the pool's owner is not charged any more. Offsets only ascend, so that it
  * ends however fast pages are touched behind it. The first page of meta stays,
- * for it tells clients that the pool is revoked.
+ * for it tells clients that the pool is revoked. Of a reserved pool every slice
+ * is punched: memory that nobody has written to counts as a hole already.
  *
  * Only one of these is under way for a pool, and nothing else: it is not yet,
  * or not any more, in use here.
@@ -93,10 +94,11 @@ static int release_slice(struct reaper_task *task)
 {
 	struct pool *pool = pool_of(task);
 	const struct backing *b = file_of(pool);
+	bool blind = pool->spec.flags & TN_POOL_RESERVE;
 
 	if (!b)
 		return 0;
-	if (backing_punch(b, pool->pages.off, &pool->pages.off) < 0 ||
+	if (backing_punch(b, pool->pages.off, blind, &pool->pages.off) < 0 ||
 	    pool->pages.off >= b->bytes)
 		next_file(pool);
 	return 1;

@@ -338,6 +338,24 @@ static void destroy_answers_when_the_memory_is_back(void **state)
 	let_go(&h, 64 * MIB);
 }
 
+static void what_was_reserved_and_never_written_goes_back(void **state)
+{
+	struct tn_open_reply opened;
+	int sock = tn_raw_hello(d.socket), fds[3];
+
+	(void)state;
+	assert_int_equal(reserve("r", 40 * MIB), 0);
+	assert_int_equal(tn_raw_open(sock, "r", TN_PRODUCER, &opened, fds), 0);
+	assert_int_equal(tn_raw_leave(sock, opened.attach), 0);
+	assert_int_equal(blocks(fds[1]), 40 * MIB);
+	assert_int_equal(tarn_pool_destroy(t, "r"), 0);
+	assert_int_equal(blocks(fds[1]), 0);
+	assert_int_equal(blocks(fds[0]), 4096);
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+	close(sock);
+}
+
 static void what_is_revoked_is_gone_whoever_has_it(void **state)
 {
 	struct tarn_pool *pool;
@@ -403,6 +421,7 @@ int main(void)
 		TEST(a_limit_of_a_client_is_its_death_and_no_loss),
 		TEST(who_left_keeps_nothing_by_keeping_it_mapped),
 		TEST(destroy_answers_when_the_memory_is_back),
+		TEST(what_was_reserved_and_never_written_goes_back),
 		TEST(what_is_revoked_is_gone_whoever_has_it),
 		TEST(who_goes_on_writing_does_not_keep_a_revoked_pool),
 	};
