@@ -89,7 +89,7 @@ static unsigned n_errors(void)
 	return n;
 }
 
-static void report(const char *what, unsigned n_kills)
+static void report(const char *what, unsigned n_kills, bool traced)
 {
 	uint64_t n, allocs = 0, passed = 0;
 	uint32_t p50 = tn_load_request_us(load, 0.5, &n);
@@ -109,7 +109,8 @@ static void report(const char *what, unsigned n_kills)
 	assert_true(n > 0 || TN_SANITIZED);
 	if (!getenv("TARN_RESTART_STRICT") || !n_kills)
 		return;
-	assert_true(p999 < 250000);
+	/* a tarnd that is traced is as slow as its tracer */
+	assert_true(traced || p999 < 250000);
 	assert_true(longest_gap() <= 2 * calm_gap_us);
 }
 
@@ -288,12 +289,12 @@ static void nobody_notices(void **state)
 	tn_load_clear(load);
 	live(CALM_MS);
 	calm_gap_us = longest_gap();
-	report("calm", 0);
+	report("calm", 0, false);
 	tn_load_clear(load);
 	tn_manager_end(&m, SIGKILL);
-	report("random", 1 + kill_at_random());
+	report("random", 1 + kill_at_random(), false);
 	tn_load_clear(load);
-	report("calls", kill_at_calls());
+	report("calls", kill_at_calls(), true);
 	assert_int_equal(tn_load_stop(load, turn), 0);
 	tn_load_free(load);
 	the_ledger_is_what_an_audit_says();
