@@ -13,9 +13,9 @@
 #ifndef SO_PASSRIGHTS
 #define SO_PASSRIGHTS 83 /* Linux 6.16 */
 #endif
-/* It is first come, first served, whoever comes: a full one is some 10 ms of
- * waiting. Who finds it full waits in connect(). */
-#define BACKLOG 1024
+/* It is first come, first served, whoever comes: a full one is some 3 ms of
+ * waiting. Who finds it full waits in connect(), behind those who do, too. */
+#define BACKLOG 128
 
 static int unix_socket(void)
 {

@@ -33,6 +33,7 @@
 #include "base/cleanup.h"
 #include "daemon/adopt.h"
 #include "daemon/birth.h"
+#include "daemon/clock.h"
 #include "daemon/listener.h"
 #include "daemon/log.h"
 #include "daemon/memory.h"
@@ -41,7 +42,7 @@
 #include "daemon/session.h"
 #include "daemon/systemd.h"
 
-#define ACCEPTS_A_TURN 32  /* each some 5 us, whoever comes */
+#define ACCEPT_NS 50000    /* a user's quantum (fair.c): some two of them */
 #define OWN_FDS 24         /* std*, epoll, listener, eventfds, signals ... */
 static const struct timeval accept_pause = { .tv_usec = 100000 };
 static const struct timeval status_pause = { .tv_sec = 1 };
@@ -62,9 +63,10 @@ static void pause_listener(struct server *server)
 static void on_accept(evutil_socket_t fd, short what, void *arg)
 {
 	struct server *server = arg;
+	int64_t began = clock_ns();
 
 	(void)what;
-	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+	do {
 		int client = accept4(fd, NULL, NULL,
 				     SOCK_CLOEXEC | SOCK_NONBLOCK);
 
@@ -77,7 +79,7 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 		} else if (errno != EINTR && errno != ECONNABORTED) {
 			return; /* EAGAIN: that was all */
 		}
-	}
+	} while (clock_ns() - began < ACCEPT_NS);
 }
 
 static void on_accept_again(evutil_socket_t fd, short what, void *arg)

@@ -255,7 +255,7 @@ static void a_crowd_at_the_door_is_let_in(void **state)
 	(void)state;
 	kill(d.pid, SIGSTOP);
 	tn_raw_request(&p, TN_MSG_HELLO, 1, &hello, sizeof(hello));
-	for (int i = 0; i < 300; i++)
+	for (int i = 0; i < 80; i++)
 		close(tn_raw_connect(d.socket)); /* came and went */
 	for (int i = 0; i < 35; i++) {
 		socks[i] = tn_raw_connect(d.socket);
