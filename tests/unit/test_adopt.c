@@ -4,11 +4,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,6 +22,20 @@
 static struct tn_manager m;
 static struct tarn *t;
 static struct tarn_pool *p, *q;
+
+/* Has tarnd taken all requests out of our sockets? It does after the reply. */
+static bool all_is_read(void)
+{
+	for (int fd = 3; fd < 256; fd++) {
+		int type = 0, n = 0;
+		socklen_t bytes = sizeof(type);
+
+		if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &bytes) == 0 &&
+		    type == SOCK_SEQPACKET && ioctl(fd, SIOCOUTQ, &n) == 0 && n)
+			return false;
+	}
+	return true;
+}
 
 /* One process, attached to two pools; then tarnd is gone. */
 static int setup(void **state)
@@ -35,6 +52,7 @@ static int setup(void **state)
 						TARN_PRODUCER, i ? &q : &p),
 				 0);
 	}
+	tn_test_eventually(5, all_is_read());
 	tn_manager_end(&m, SIGKILL);
 	return 0;
 }
