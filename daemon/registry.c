@@ -128,6 +128,16 @@ void registry_show(struct pool *pool)
 	pool->pending = false;
 }
 
+/* It was logged. */
+static void lose_declared(struct pool *pool)
+{
+	struct registry *registry = pool->registry;
+
+	registry_remove(registry, pool);
+	if (registry->lost)
+		registry->lost(registry);
+}
+
 static void on_kept(struct store_wait *wait, int r)
 {
 	struct pool *pool = tn_list_entry(wait, struct pool, wait);
@@ -138,7 +148,7 @@ static void on_kept(struct store_wait *wait, int r)
 		return;
 	}
 	log_line(LOG_ERR, &about, "cannot be kept: %s", strerror(-r));
-	registry_remove(pool->registry, pool);
+	lose_declared(pool);
 }
 
 int registry_show_when_kept(struct registry *registry, struct pool *pool)
@@ -212,7 +222,9 @@ static void on_reserved(struct pool *pool, int result)
 		log_line(LOG_WARNING, &about, "its memory cannot be reserved: "
 			 "%s", strerror(-result));
 	pool_tell(pool, result);
-	if (result < 0 || (!declared && !heard))
+	if (result < 0 && declared)
+		lose_declared(pool);
+	else if (result < 0 || (!declared && !heard))
 		registry_remove(pool->registry, pool);
 	else if (declared)
 		registry_show_when_kept(pool->registry, pool);

@@ -8,6 +8,8 @@
 struct registry {
 	struct keeper *keeper; /* of the pools that are made; may be NULL */
 	struct reaper *reaper; /* for its pools' memory; NULL: there is none */
+	void (*lost)(struct registry *registry); /* a declared pool is, after
+						  * all; logged. May be NULL */
 	struct pool **pools; /* sorted by name */
 	size_t n, room;
 	uint64_t marks[65536 / 64]; /* bit m: a named pool carries mark m */

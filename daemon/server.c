@@ -9,10 +9,8 @@
  *	timers     watchdog; status line; listening again; housekeeping
  *	sessions   what is due for them, in turn  -> session_turn()
  *
- * Start is all or nothing: limits and pool files are read and every declared
- * pool is made before the first client is accepted. A reload reads everything
- * first, and changes nothing if there is any mistake. It adds pools and sets
- * limits; pools that are there stay as they are, whatever their files say now.
+ * Start is all or nothing (declared.c for the pools in files): everything is
+ * there before the first client is accepted.
  *
  * When descriptors run out, accept() fails for a connection that stays in the
  * backlog, so the listener would be ready for ever. It pauses instead.
@@ -24,6 +22,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -34,11 +33,10 @@
 #include "daemon/adopt.h"
 #include "daemon/birth.h"
 #include "daemon/clock.h"
+#include "daemon/declared.h"
 #include "daemon/listener.h"
 #include "daemon/log.h"
 #include "daemon/memory.h"
-#include "daemon/pages.h"
-#include "daemon/poolfile.h"
 #include "daemon/session.h"
 #include "daemon/systemd.h"
 
@@ -50,6 +48,25 @@ static const struct timeval status_pause = { .tv_sec = 1 };
 static unsigned n_pools(const struct server *server)
 {
 	return (unsigned)server->registry.n;
+}
+
+/* ", N declared pools missing", or nothing */
+static const char *missing(const struct server *server, char text[64])
+{
+	text[0] = '\0';
+	if (server->n_missing)
+		snprintf(text, 64, ", %u declared pool%s missing",
+			 server->n_missing, server->n_missing > 1 ? "s" : "");
+	return text;
+}
+
+static void tell(const struct server *server, void (*how)(const char *))
+{
+	char text[128], more[64];
+
+	snprintf(text, sizeof(text), "%u pools, %u clients%s", n_pools(server),
+		 server->n_sessions, missing(server, more));
+	how(text);
 }
 
 /* Without a timer it goes on at once, in vain and ready again, but not deaf. */
@@ -120,106 +137,13 @@ static void on_status(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	systemd_status(n_pools(server), server->n_sessions);
+	tell(server, systemd_status);
 }
 
 void server_changed(struct server *server)
 {
 	if (server->status && !evtimer_pending(server->status, NULL))
 		evtimer_add(server->status, &status_pause);
-}
-
-/* pools */
-
-static bool same_spec(const struct pool_spec *a, const struct pool_spec *b)
-{
-	return a->bytes == b->bytes && a->kind == b->kind &&
-	       a->policy == b->policy && a->flags == b->flags &&
-	       a->access.uid == b->access.uid &&
-	       a->access.gid == b->access.gid &&
-	       a->access.mode == b->access.mode &&
-	       compact_rule_pack(&a->compact) == compact_rule_pack(&b->compact);
-}
-
-static int reserve_now(struct server *server, struct pool *pool)
-{
-	int r = pages_reserve_now(pool);
-
-	if (r < 0)
-		registry_remove(&server->registry, pool);
-	return r;
-}
-
-static int add_pool(struct server *server, const struct pool_spec *spec)
-{
-	const struct log_about about = { .pool = spec->name };
-	struct pool *there = registry_find(&server->registry, spec->name);
-	int r;
-
-	if (there) {
-		if (!same_spec(&there->spec, spec))
-			log_line(LOG_WARNING, &about, "is not as its file "
-				 "says, and stays as it is");
-		return 0;
-	}
-	r = registry_add(&server->registry, spec, &server->quota, true, &there);
-	if (r == 0 && spec->flags & TN_POOL_RESERVE && server->accept) {
-		/* clients are not kept waiting; failure is logged */
-		registry_reserve(&server->registry, there);
-		return 0;
-	}
-	if (r == 0 && spec->flags & TN_POOL_RESERVE)
-		r = reserve_now(server, there);
-	if (r < 0)
-		log_line(LOG_ERR, &about, "cannot be made: %s", strerror(-r));
-	if (r) /* one of that name is just being made */
-		return r < 0 ? r : 0;
-	return registry_show_when_kept(&server->registry, there);
-}
-
-static int add_pools(struct server *server, const struct pool_spec *specs,
-		     size_t n)
-{
-	int r = 0;
-
-	for (size_t i = 0; i < n && r == 0; i++)
-		r = add_pool(server, &specs[i]);
-	return r;
-}
-
-static int read_pools(const struct config *config, struct pool_spec **ret,
-		      size_t *ret_n)
-{
-	return poolfile_read_all(config->pools, config->pools_given, ret,
-				 ret_n);
-}
-
-static int first_pools(struct server *server)
-{
-	tn_cleanup(tn_freep) struct pool_spec *specs = NULL;
-	size_t n;
-	int r = read_pools(&server->config, &specs, &n);
-
-	return r < 0 ? r : add_pools(server, specs, n);
-}
-
-static int reload(struct server *server)
-{
-	tn_cleanup(tn_freep) struct pool_spec *specs = NULL;
-	tn_cleanup(tn_freep) struct config *config = malloc(sizeof(*config));
-	size_t n;
-	int r;
-
-	if (!config)
-		return -ENOMEM;
-	r = config_init(config, server->argc, server->argv);
-	if (r == 0)
-		r = read_pools(config, &specs, &n);
-	if (r)
-		return r;
-	server->quota.limits = config->limits;
-	server->config.compact = config->compact;
-	return add_pools(server, specs, n);
 }
 
 /* signals */
@@ -232,12 +156,12 @@ static void on_hangup(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	systemd_reloading();
-	r = reload(server);
+	r = declared_reload(server);
 	if (r)
 		log_error("not reloaded; all goes on as it was");
 	else
 		log_info("reloaded: %u pools", n_pools(server));
-	systemd_ready(n_pools(server), server->n_sessions);
+	tell(server, systemd_ready);
 }
 
 static void on_end(evutil_socket_t fd, short what, void *arg)
@@ -364,7 +288,7 @@ static int make_pools(struct server *server, struct inheritance *in)
 
 	if (r < 0)
 		return r;
-	r = first_pools(server);
+	r = declared_make(server);
 	store_sync(&server->keeper.store);
 	return r;
 }
@@ -398,6 +322,7 @@ int server_init(struct server *server, const struct config *config, int argc,
 	keeper_clear(&server->keeper);
 	tn_list_init(&server->sessions);
 	registry_init(&server->registry, &server->keeper);
+	server->registry.lost = declared_lost;
 	tn_list_init(&server->lingerers.list);
 	quota_init(&server->quota, &config->limits);
 	server->quota.capacity[QUOTA_DESCRIPTORS] = descriptors();
@@ -472,10 +397,11 @@ void server_fini(struct server *server)
 
 int server_run(struct server *server)
 {
+	char more[64];
 	int r;
 
-	log_info("ready: %u pools", n_pools(server));
-	systemd_ready(n_pools(server), server->n_sessions);
+	log_info("ready: %u pools%s", n_pools(server), missing(server, more));
+	tell(server, systemd_ready);
 	r = event_base_dispatch(server->base);
 	systemd_stopping();
 	if (r < 0)

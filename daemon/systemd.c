@@ -115,14 +115,14 @@ bool systemd_present(void)
 	return getenv("NOTIFY_SOCKET");
 }
 
-void systemd_ready(unsigned pools, unsigned clients)
+void systemd_ready(const char *status)
 {
-	sd_notifyf(0, "READY=1\nSTATUS=%u pools, %u clients", pools, clients);
+	sd_notifyf(0, "READY=1\nSTATUS=%s", status);
 }
 
-void systemd_status(unsigned pools, unsigned clients)
+void systemd_status(const char *status)
 {
-	sd_notifyf(0, "STATUS=%u pools, %u clients", pools, clients);
+	sd_notifyf(0, "STATUS=%s", status);
 }
 
 void systemd_reloading(void)

@@ -25,8 +25,9 @@ bool systemd_inherited(void);
 /* Is there somebody to notify? */
 bool systemd_present(void);
 
-void systemd_ready(unsigned pools, unsigned clients);
-void systemd_status(unsigned pools, unsigned clients);
+/* @status: a line for whoever looks */
+void systemd_ready(const char *status);
+void systemd_status(const char *status);
 void systemd_reloading(void);
 void systemd_stopping(void);
 
