@@ -29,6 +29,10 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77 /* Linux 6.5 */
+#endif
+
 #define EXPORT __attribute__((visibility("default")))
 
 static struct tn_fault_page *page;
@@ -75,7 +79,7 @@ static void note_site(enum tn_fault_kind kind, const void *site)
 }
 
 /* Return: 0: it goes on; else what it fails with. */
-static int fails(enum tn_fault_kind kind, const void *site)
+static int fails_as(enum tn_fault_kind kind, const void *site)
 {
 	uint64_t n;
 
@@ -90,6 +94,24 @@ static int fails(enum tn_fault_kind kind, const void *site)
 	page->n_failed++;
 	page->failed_site = (uintptr_t)site;
 	return page->error;
+}
+
+static bool makes_file(enum tn_fault_kind kind)
+{
+	return kind == TN_FAULT_open || kind == TN_FAULT_fopen ||
+	       kind == TN_FAULT_opendir || kind == TN_FAULT_memfd_create ||
+	       kind == TN_FAULT_accept4 || kind == TN_FAULT_socket ||
+	       kind == TN_FAULT_socketpair || kind == TN_FAULT_pipe2 ||
+	       kind == TN_FAULT_epoll_create1 || kind == TN_FAULT_eventfd ||
+	       kind == TN_FAULT_pidfd_open;
+}
+
+static int fails(enum tn_fault_kind kind, const void *site)
+{
+	int error = fails_as(kind, site);
+
+	return !error && makes_file(kind) ? fails_as(TN_FAULT_files, site)
+					  : error;
 }
 
 #define SITE __builtin_return_address(0)
@@ -246,6 +268,8 @@ EXPORT int getsockopt(int fd, int level, int name, void *value,
 	/* a socket has its cookie, and tells it to whoever has the socket */
 	int error = name == SO_COOKIE ? 0 : fails(TN_FAULT_getsockopt, SITE);
 
+	if (!error && name == SO_PEERPIDFD)
+		error = fails_as(TN_FAULT_files, SITE);
 	if (!error)
 		return REAL(getsockopt)(fd, level, name, value, bytes);
 	errno = error;
@@ -302,6 +326,7 @@ WRAP_INT(epoll_ctl, (int epfd, int op, int fd, struct epoll_event *event),
 WRAP_INT(epoll_wait, (int epfd, struct epoll_event *events, int n, int ms),
 	 (epfd, events, n, ms))
 WRAP_INT(eventfd, (unsigned n, int flags), (n, flags))
+WRAP_INT(pipe2, (int fds[2], int flags), (fds, flags))
 WRAP_INT(poll, (struct pollfd *fds, nfds_t n, int ms), (fds, n, ms))
 WRAP(getrandom, ssize_t, -1, getrandom,
      (void *p, size_t bytes, unsigned flags), (p, bytes, flags))

@@ -33,6 +33,9 @@
  * of likelihood. EINTR and EAGAIN pass, so nothing fails with them for ever.
  * What cannot fail but by a mistake of ours (close, munmap, a write to an
  * eventfd, pthread_mutex_lock) is not here.
+ *
+ * The last kind is every call that needs a new file: for ever from the Nth on,
+ * it is a system that has no more of them.
  */
 #define TN_FAULT_KINDS(X) \
 	X(malloc, ENOMEM) \
@@ -75,7 +78,9 @@
 	X(fstatfs, ENOMEM, ENOSYS) \
 	X(lstat, EACCES, ENOMEM) \
 	X(ioctl, ENOMEM) \
-	X(lseek, EINVAL)
+	X(lseek, EINVAL) \
+	X(pipe2, EMFILE, ENFILE) \
+	X(files, EMFILE, ENFILE)
 
 enum tn_fault_kind {
 #define TN_FAULT_ENUM(name, ...) TN_FAULT_##name,
