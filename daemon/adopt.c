@@ -24,7 +24,9 @@
  *	a pool's file         the pool; its clients keep what they have mapped
  *	a control file        its pool is poisoned: nobody can tell any more
  *	                      what that client had under way
- *	a pidfd               is made from the number
+ *	a pidfd               is made from the number; without one (0: another
+ *	                      pid namespace) nobody can tell whether the process
+ *	                      lives, and its pools are poisoned
  *	a connection          is lost, as any connection may be
  *
  * Who died meanwhile needs no care: its pidfd is readable, and the loop will
@@ -274,6 +276,18 @@ static void lose_client(struct adoption *ad, uint32_t index, struct pool *pool)
 	ledger_give(ad->ledger, LEDGER_ATTACHMENTS, index);
 }
 
+/* What it holds is given back, while it may be at work with it. */
+static void give_up_pool(struct pool *pool, uint32_t client)
+{
+	const struct log_about about = {
+		.pool = pool->spec.name, .client = client,
+	};
+
+	log_line(LOG_ERR, &about, "poisoned: whether client %u lives cannot be "
+		 "told any more", (unsigned)client);
+	pool_poison(pool);
+}
+
 static int adopt_client(struct adoption *ad, uint32_t index)
 {
 	const struct ledger_attachment *record =
@@ -290,6 +304,8 @@ static int adopt_client(struct adoption *ad, uint32_t index)
 		lose_client(ad, index, pool);
 		return 0;
 	}
+	if (peer_is_lost(&s->peer))
+		give_up_pool(pool, record->client);
 	r = attachment_restore(&a, pool, &ad->server->quota, s->peer.uid,
 			       record->client, record->role, control->fd);
 	if (r < 0)

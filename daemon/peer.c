@@ -119,10 +119,13 @@ int peer_init(struct peer *peer, int sock, bool by_pid)
 /* By number it may be a stranger's: late, never too early (see above). */
 static int find_lost_pidfd(struct peer *peer)
 {
-	int fd = (int)syscall(SYS_pidfd_open, peer->pid, 0);
+	int fd = peer->pid > 0 ? (int)syscall(SYS_pidfd_open, peer->pid, 0)
+			       : -1;
 
+	if (peer->pid <= 0 || (fd < 0 && errno == ESRCH))
+		return PEER_GONE;
 	if (fd < 0)
-		return errno == ESRCH ? PEER_GONE : tn_neg_errno();
+		return tn_neg_errno();
 	peer->pidfd = fd;
 	return 0;
 }
@@ -133,6 +136,11 @@ bool peer_has_made(const struct peer *peer, int sock)
 
 	return peer_uid(sock, &maker) == 0 && maker.pid == peer->pid &&
 	       maker.uid == peer->uid && maker.gid == peer->gid;
+}
+
+bool peer_is_lost(const struct peer *peer)
+{
+	return peer->pidfd < 0 && peer->pid <= 0;
 }
 
 int peer_restore(struct peer *peer, int sock)

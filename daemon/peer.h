@@ -38,13 +38,18 @@ void peer_fini(struct peer *peer);
  * @peer: .pid, .uid, .gid and .pidfd are set; .pidfd may be -1: lost
  * @sock: its connection; -1: there is none, and its groups are not known
  *
- * Return: 0; PEER_GONE: it is dead, and has no pidfd; -errno.
+ * Return: 0; PEER_GONE: it is dead, or cannot be found by its number (which is
+ *         0 for all that our pid namespace does not show), and has no pidfd;
+ *         -errno.
  */
 int peer_restore(struct peer *peer, int sock);
 
 /** peer_has_made() - is that socket, by the kernel's word, of a connection that
  *  the process of these .pid, .uid and .gid has made? */
 bool peer_has_made(const struct peer *peer, int sock);
+
+/** peer_is_lost() - restored as PEER_GONE, but it may live all the same */
+bool peer_is_lost(const struct peer *peer);
 
 /** peer_is_pidfd() - is it a pidfd, of whomever? */
 bool peer_is_pidfd(int fd);

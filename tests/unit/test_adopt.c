@@ -344,6 +344,26 @@ static void a_lost_pidfd_of_a_dead_process_is_its_death(void **state)
 	tn_test_eventually(5, clients_of_p() == 1);
 }
 
+/* As of one in a pid namespace of its own: without a number there is nothing
+ * to find it by. Its pool stops, but no other, and tarnd does not. */
+static void one_that_cannot_be_found_again_poisons_its_pool(void **state)
+{
+	uint8_t *at = map_ledger();
+	struct ledger ledger = { .file = { .map = at }, .header = (void *)at };
+
+	(void)state;
+	ledger_session(&ledger, 0)->pid = 0;
+	ledger_commit(&ledger, LEDGER_SESSIONS, 0, LEDGER_THERE);
+	for (struct tn_stored *s; (s = tn_manager_find(&m, "t1s", NULL));)
+		tn_manager_drop(&m, s);
+	tn_manager_up(&m);
+	assert_true(tn_test_daemon_said(&m.d, "cannot be told any more"));
+	assert_true(poisoned("p") && poisoned("q"));
+	assert_int_equal(tarn_pool_create(t, "r",
+		TARN_POOL_OPTS(.bytes = 1 << 20)), 0);
+	munmap(at, LEDGER_BYTES);
+}
+
 static void a_lost_connection_is_made_anew(void **state)
 {
 	(void)state;
@@ -478,6 +498,7 @@ int main(void)
 		TEST(files_of_two_clients_are_not_mixed_up),
 		TEST(a_lost_pidfd_is_found_again),
 		TEST(a_lost_pidfd_of_a_dead_process_is_its_death),
+		TEST(one_that_cannot_be_found_again_poisons_its_pool),
 		TEST(a_lost_connection_is_made_anew),
 		TEST(connections_of_two_processes_are_not_mixed_up),
 		TEST(without_a_ledger_all_begins_anew),
