@@ -118,10 +118,11 @@ $(BUILD)/tarnd: $(DAEMON_OBJS) $(call objs,proto pool)
 $(TESTS) $(FAIRNESS) $(BUILD)/tests/fuzz/live_fuzz: $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/libtest.a $(BUILD)/libtarnd.a $(BUILD)/libtarn.a
 	$(call link,$(DAEMON_LIBS) $(CMOCKA_LIBS))
 FUZZ_LIBS := $(BUILD)/libtest.a $(BUILD)/libtarnd.a $(BUILD)/libtarn.a
-FUZZ_WRAP := -Wl,--wrap=peer_uid,--wrap=peer_init,--wrap=log_line,--wrap=log_peer
-%/fuzz_session %/replay_session: LDFLAGS += $(FUZZ_WRAP)
+FUZZ_WRAP := -Wl,--wrap=log_line,--wrap=log_peer
+%/fuzz_session %/replay_session: LDFLAGS += $(FUZZ_WRAP),--wrap=peer_uid,--wrap=peer_init
+%/fuzz_adopt %/replay_adopt: LDFLAGS += $(FUZZ_WRAP),--wrap=sd_listen_fds_with_names
 $(FUZZERS): $(BUILD)/%: $(BUILD)/obj/%.o $(FUZZ_LIBS)
-	$(call link,$(DAEMON_LIBS) -fsanitize=fuzzer)
+	$(call link,$(DAEMON_LIBS) $(CMOCKA_LIBS) -fsanitize=fuzzer)
 $(BUILD)/tests/fuzz/replay_%: $(BUILD)/obj/tests/fuzz/replay.o $(BUILD)/obj/tests/fuzz/fuzz_%.o $(FUZZ_LIBS)
 	$(call link,$(DAEMON_LIBS) $(CMOCKA_LIBS))
 # Preloaded into programs of any kind, so it is one of the plain kind itself.
@@ -189,7 +190,7 @@ model model-full:                             ## search every state of tests/mod
 	$(Q)TARN_BUILD=$(abspath $(BUILD)) T='$(T)' TARN_MODEL_FULL=$(filter model-full,$@) \
 	    scripts/model $(sort $(wildcard tests/model/*.pml))
 FUZZ_SECONDS ?= 600
-fuzz:                                         ## T=wire|recover|session|live, FUZZ_SECONDS=600
+fuzz:                                         ## T=wire|recover|session|adopt|live, FUZZ_SECONDS=600
 	$(Q)scripts/install-deps build test fuzz
 	$(Q)CORPUS='$(CORPUS)' scripts/fuzz '$(T)' $(FUZZ_SECONDS)
 demo: deps-build                              ## install, build, count words in four processes

@@ -38,12 +38,6 @@ static struct tn_guest_link bystander;
 static pid_t last_pid = 1000;
 static int fds_before;
 
-void tn_must_failed(const char *what, const char *file, int line)
-{
-	fprintf(stderr, "%s:%d: it does not hold: %s\n", file, line, what);
-	abort();
-}
-
 int __wrap_peer_uid(int sock, struct peer *peer)
 {
 	const struct tn_guest *guest = at_end_of[sock];
@@ -330,7 +324,7 @@ static void limit(uint64_t limits[QUOTA_N], unsigned pools)
 static void init(void)
 {
 	static struct tn_guest root;
-	static struct config config;
+	static struct config config = { .compact = COMPACT_RULE_DEFAULT };
 	static char *argv[] = { "tarnd", NULL };
 
 	log_init(false);

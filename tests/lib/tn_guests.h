@@ -16,14 +16,11 @@
 #include "daemon/server.h"
 #include "proto/fdpass.h"
 #include "proto/wire.h"
+#include "tests/lib/tn_must.h"
 
 #define TN_GUEST_LINKS 8U
 #define TN_GUEST_PROCESSES 4U
 #define TN_GUEST_AWAITED 64U /* requests of a link that are not answered yet */
-
-#define tn_must(cond) \
-	((cond) ? (void)0 : tn_must_failed(#cond, __FILE__, __LINE__))
-void tn_must_failed(const char *what, const char *file, int line);
 
 struct tn_guest {
 	uid_t uid;
