@@ -16,6 +16,11 @@
  * copying as can be: with a share f of slots in use it moves f (1 - f) of all
  * bytes, and frees 1 - f.
  *
+ * Slabs are put by, class by class, until they are enough for a batch: for each
+ * batch interrupts all other processors once. If there is no place below all of
+ * them, they are moved one by one, the higher into the lower. Put by is but a
+ * number; what is there by then, the mover looks at.
+ *
  * It costs nothing but time when it is cut short: there is no state but what
  * is in struct tn_compact.
  */
@@ -27,6 +32,7 @@
 #include "pool/cache.h"
 #include "pool/row.h"
 
+#define BATCH_BYTES (256ULL << 10) /* as a slice of tarnd's */
 #define BATCH_COST 8192U /* bytes copied in the time that a barrier takes */
 
 void tn_compact_begin(struct tn_compact *c, struct tn_mover *mover)
@@ -41,29 +47,64 @@ void tn_compact_begin(struct tn_compact *c, struct tn_mover *mover)
 uint64_t tn_compact_done(const struct tn_compact *c)
 { return c->n_areas - c->area; }
 
-static bool class_full(const struct tn_compact *c, unsigned class)
+static int move(struct tn_mover *m, unsigned class, const uint64_t *pages,
+		unsigned n)
 {
-	unsigned i = class - TN_CLASS_MOVABLE;
+	int r = 1;
 
-	return c->full[i / 64] >> i % 64 & 1;
+	while (r == 1)
+		r = tn_move_slabs(m, class, pages, n);
+	return r == -EBUSY ? 0 : r;
+}
+
+/* What was put by of a class is moved. If a batch was off because somebody
+ * stays in a section, it is still put by. */
+static int move_class(struct tn_compact *c, unsigned i)
+{
+	struct tn_compact_class *k = &c->classes[i], was = *k;
+	unsigned class = TN_CLASS_MOVABLE + i;
+	struct tn_mover *m = c->mover;
+	uint64_t batches = m->batches;
+	int r;
+
+	k->n = k->live = 0;
+	if (!was.n || k->full)
+		return 0;
+	r = move(m, class, k->pages, was.n);
+	if (was.n == 1)
+		k->full = m->no_place;
+	else if (m->no_place)
+		for (unsigned j = 0; j < was.n && !k->full && r >= 0 &&
+				     !m->held.control; j++) {
+			r = move(m, class, &k->pages[j], 1);
+			k->full = m->no_place;
+		}
+	if (m->batches != batches && m->held.control)
+		*k = was;
+	return r;
 }
 
 static int compact_slab(struct tn_compact *c, uint64_t page, unsigned class)
 {
-	struct tn_mover *m = c->mover;
-	unsigned i = class - TN_CLASS_MOVABLE;
-	int r = 1;
+	const struct tn_pool *pool = c->mover->pool;
+	const struct tn_shape *s = tn_cache_shape(c->mover->pool, class);
+	uint64_t free = TN_SLAB_FREE(tn64_load_relaxed(
+					     &pool->pages[page].slab));
+	unsigned live = (unsigned)(s->slots - tn_min64(free, s->slots));
+	struct tn_compact_class *k = &c->classes[class - TN_CLASS_MOVABLE];
+	int r = 0;
 
-	if (class_full(c, class))
+	if (k->full)
 		return 0;
-	while (r == 1)
-		r = tn_move_slab(m, page, class);
-	if (r == -EBUSY) {
-		c->busy++;
-		return 0;
+	if (k->n == TN_MOVE_SLABS || k->live + live > TN_N_MOVES ||
+	    (uint64_t)(k->live + live) * s->bytes > BATCH_BYTES)
+		r = move_class(c, class - TN_CLASS_MOVABLE);
+	if (k->n == TN_MOVE_SLABS || k->live + live > TN_N_MOVES) {
+		c->page++; /* it will be looked at again */
+		return r;
 	}
-	if (m->no_place)
-		c->full[i / 64] |= 1ULL << i % 64;
+	k->pages[k->n++] = page;
+	k->live += live;
 	return r;
 }
 
@@ -110,29 +151,44 @@ static bool next_page(struct tn_compact *c, uint64_t *ret)
 	return false;
 }
 
+/* What the batches have cost that there were since the last look. Return: was
+ * the last one off because somebody stays in a section? */
+static bool count_batches(const struct tn_mover *m, uint64_t *batches,
+			  uint64_t *seen)
+{
+	uint64_t n = m->batches - *batches;
+
+	*batches = m->batches;
+	*seen += n * BATCH_COST;
+	return n && m->held.control;
+}
+
 int tn_compact_step(struct tn_compact *c, uint64_t bytes)
 {
 	struct tn_mover *m = c->mover;
 	uint64_t until = m->moved_bytes + bytes, batches = m->batches, page;
 	uint64_t seen = 0;
+	bool off = false;
 	int r = 0;
 
-	while (c->area && m->moved_bytes < until && seen < bytes && r >= 0) {
+	while (c->area && m->moved_bytes < until && seen < bytes && r >= 0 &&
+	       !off) {
 		if (tn8_load_relaxed(&m->pool->fit[c->area - 1]) &&
 		    next_page(c, &page)) {
 			r = compact_page(c, page);
 			seen += 64; /* a look is something, too */
-			if (m->batches == batches)
-				continue;
-			seen += (m->batches - batches) * BATCH_COST;
-			batches = m->batches;
-			if (m->held.control)
-				break;
+			off = count_batches(m, &batches, &seen);
 			continue;
 		}
 		c->area--;
 		c->page = TN_AREA_PAGES;
 		seen += 16;
 	}
-	return r < 0 ? r : c->area != 0;
+	while (!c->area && c->ended < TN_CLASS_CACHE &&
+	       m->moved_bytes < until && seen < bytes && r >= 0 && !off) {
+		r = move_class(c, c->ended);
+		off = count_batches(m, &batches, &seen);
+		c->ended += !c->classes[c->ended].n;
+	}
+	return r < 0 ? r : c->ended < TN_CLASS_CACHE;
 }

@@ -8,8 +8,12 @@ struct tn_compact {
 	uint64_t area;         /* + 1, in hand; 0: done */
 	uint64_t page;         /* + 1, in that area; 0: go on to the next */
 	uint64_t n_areas;      /* when it began */
-	uint64_t busy;         /* slabs that somebody else had in hand */
-	uint64_t full[(TN_CLASS_HANDLE - TN_CLASS_MOVABLE + 63) / 64];
+	struct tn_compact_class {
+		bool full;         /* there is no lower place for any */
+		unsigned n, live;  /* slabs put by, and objects in them */
+		uint64_t pages[TN_MOVE_SLABS];
+	} classes[TN_CLASS_CACHE];
+	unsigned ended;        /* classes with none put by, at the end */
 };
 
 /** tn_compact_begin() - a pass from the highest area down */
@@ -19,9 +23,9 @@ void tn_compact_begin(struct tn_compact *c, struct tn_mover *mover);
  * tn_compact_step() - a slice of it
  * @bytes: stop after about so many have been moved
  *
- * Stops, too, after a batch that was off because of mover->held. Between two
- * steps other things may be done by the same thread. Return: 1:
- * there is more; 0: done; -ENOSYS: no fence; -EUCLEAN.
+ * Stops, too, after a batch that was off because of mover->held; the next step
+ * tries it again. Between two steps other things may be done by the same
+ * thread. Return: 1: there is more; 0: done; -ENOSYS: no fence; -EUCLEAN.
  */
 int tn_compact_step(struct tn_compact *c, uint64_t bytes);
 

@@ -7,6 +7,7 @@
 #include "pool/handle.h"
 
 #define TN_MOVE_WAITS 64U
+#define TN_MOVE_SLABS 32U
 
 /* One object on its way. */
 struct tn_moving {
@@ -75,16 +76,24 @@ void tn_mover_init(struct tn_mover *m, struct tn_pool *pool,
 		   struct tn_lane_ref self);
 
 /**
- * tn_move_slab() - move what is in a slab to free slots at lower addresses
- * @page: the slab's first; @class: a movable one
+ * tn_move_slabs() - move what is in slabs to free slots at lower addresses
+ * @class: a movable one
+ * @pages: the slabs' first ones, from the highest down; TN_MOVE_SLABS at most
  *
- * Moves what it can, a batch at most; a slab that is empty then goes back.
+ * Moves what it can, a batch at most, to below the last of them; slabs that are
+ * empty then go back. Of one that somebody else has in hand, or of which a
+ * magazine keeps slots, nothing is moved.
  *
  * Return: 1: there is more to move; 0: not, or there is no lower place;
- *         -EBUSY: somebody else has the slab in hand, or a magazine keeps
- *         slots of it; -ENOSYS: no fence; -EUCLEAN.
+ *         -EBUSY: it was so with all of them; -ENOSYS: no fence; -EUCLEAN.
  */
-int tn_move_slab(struct tn_mover *m, uint64_t page, unsigned class);
+int tn_move_slabs(struct tn_mover *m, unsigned class, const uint64_t *pages,
+		  unsigned n_pages);
+
+/** tn_move_slab() - the same of one */
+static inline int tn_move_slab(struct tn_mover *m, uint64_t page,
+			       unsigned class)
+{ return tn_move_slabs(m, class, &page, 1); }
 
 /** tn_move_run() - the same for a run that has a handle, of up to an area.
  *  Return: 0; -ENOENT: it has none; -ENOSYS, -EUCLEAN. */

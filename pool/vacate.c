@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Taking all objects out of a slab, or a run out of its pages.
+ * Taking all objects out of slabs, or a run out of its pages.
  *
- * A slab is drained (leased, so that nobody allocates in it), what is in it is
- * moved as one batch, and then it ends, if it is empty. What is in the way is
- * left: it is open again, and its free slots are for others to take.
+ * Slabs are drained (leased, so that nobody allocates in them), what is in them
+ * is moved as one batch, and then those that are empty end. What is in the way
+ * is left: its slab is open again, and its free slots are for others to take.
+ *
+ * There is a fence to a batch, which interrupts who runs on other processors:
+ * so several slabs of a class share one. The batch goes to below the lowest of
+ * them, as none of them can take any.
  *
  * A slab of which a thread's magazine keeps slots cannot become empty. It is
  * left alone, for copying what else is there would gain nothing.
@@ -41,27 +45,60 @@ static bool movable(const struct tn_mover *m, const tn_a16 *tag, uint64_t off,
 	       TN_HANDLE_OFF(place) == off;
 }
 
+/* A slab in our hands, and which part of the batch was in it. */
+struct drained {
+	uint64_t page;
+	unsigned first, n;
+};
+
 /* Objects of a drained slab into the batch. Return: false: it has slots that
  * are neither free nor a handle's, so that it cannot become empty. */
-static bool gather(struct tn_mover *m, uint64_t page, const struct tn_shape *s)
+static bool gather(struct tn_mover *m, struct drained *d,
+		   const struct tn_shape *s)
 {
 	bool all = true;
 
-	m->n = 0;
 	for (unsigned i = 0; i < s->slots && m->n < TN_N_MOVES; i++) {
-		uint64_t off = (page << TN_PAGE_SHIFT) + (uint64_t)i * s->bytes;
+		uint64_t off = (d->page << TN_PAGE_SHIFT) +
+			       (uint64_t)i * s->bytes;
 		struct tn_moving *b = &m->batch[m->n];
 
 		*b = (struct tn_moving){
 			.from = off, .bytes = s->bytes,
-			.from_tag = tn_slab_tag(m->pool, page, i),
+			.from_tag = tn_slab_tag(m->pool, d->page, i),
 		};
 		if (movable(m, b->from_tag, off, &b->idx))
 			m->n++;
 		else if (tn16_load_relaxed(b->from_tag))
 			all = false;
 	}
+	d->n = m->n - d->first;
 	return all;
+}
+
+/* Drains and gathers those of @pages that can become empty. Return: how many;
+ * -EUCLEAN. */
+static int drain(struct tn_mover *m, unsigned class, const uint64_t *pages,
+		 unsigned n, struct drained *d)
+{
+	const struct tn_shape *s = tn_cache_shape(m->pool, class);
+	int k = 0, r;
+
+	m->n = 0;
+	for (unsigned i = 0; i < n && m->n < TN_N_MOVES; i++) {
+		d[k] = (struct drained){ .page = pages[i], .first = m->n };
+		if (!tn_slab_drain(m->pool, &m->self, pages[i], class))
+			continue;
+		if (gather(m, &d[k], s) || m->restless) {
+			k++;
+			continue;
+		}
+		m->n = d[k].first;
+		r = tn_slab_drained(m->pool, &m->self, pages[i], class, 0);
+		if (r < 0)
+			return r;
+	}
+	return k;
 }
 
 /* Slots at lower addresses for the first of the batch; the others leave it. */
@@ -85,14 +122,15 @@ static void claim_places(struct tn_mover *m, uint64_t page, unsigned class)
 }
 
 /* Both sides of the batch, slab by slab. */
-static void reach(const struct tn_mover *m, uint64_t page,
+static void reach(const struct tn_mover *m, const struct drained *d, int n,
 		  const struct tn_shape *s)
 {
 	uint64_t bytes = TN_PAGE_BYTES << s->order, at, last = ~0ULL;
 
 	if (!m->reach)
 		return;
-	m->reach(m->arg, page << TN_PAGE_SHIFT, bytes, false);
+	for (int i = 0; i < n && d[i].first < m->n; i++)
+		m->reach(m->arg, d[i].page << TN_PAGE_SHIFT, bytes, false);
 	for (unsigned i = 0; i < m->n; i++) {
 		at = m->batch[i].to & ~(bytes - 1);
 		if (at != last)
@@ -118,60 +156,75 @@ static int return_places(struct tn_mover *m, unsigned class)
 	return r;
 }
 
-/* M7, but for the count. Return: how many slots became free. */
-static unsigned free_old(struct tn_mover *m)
+/* M7, but for the counts. */
+static void free_old(struct tn_mover *m)
 {
-	unsigned freed = 0;
-
 	for (unsigned i = 0; i < m->n; i++) {
 		struct tn_moving *b = &m->batch[i];
 
-		if (!b->moved) {
+		if (b->moved)
+			/* HB> tag.free */
+			tn16_store_release(b->from_tag, TN_TAG_FREE);
+		else
 			tn16_store_relaxed(b->to_tag, (uint16_t)
 					   (TN_TAG_KEPT | m->self.client));
-			continue;
-		}
-		/* HB> tag.free */
-		tn16_store_release(b->from_tag, TN_TAG_FREE);
-		freed++;
 	}
 	TN_CRASH("move.freed");
-	return freed;
 }
 
-int tn_move_slab(struct tn_mover *m, uint64_t page, unsigned class)
+/* The slabs are let go, and end if they are empty. Return: how many objects
+ * have been moved; -EUCLEAN. */
+static int let_go(struct tn_mover *m, unsigned class, const struct drained *d,
+		  int n, const struct tn_shape *s)
+{
+	int all = 0, r;
+
+	for (int i = 0; i < n; i++) {
+		unsigned freed = 0;
+
+		for (unsigned k = 0; k < d[i].n && d[i].first + k < m->n; k++)
+			freed += m->batch[d[i].first + k].moved;
+		r = tn_slab_drained(m->pool, &m->self, d[i].page, class,
+				    freed);
+		if (r < 0)
+			return r;
+		if (freed == d[i].n)
+			m->ended += 1ULL << s->order;
+		all += (int)freed;
+	}
+	return all;
+}
+
+int tn_move_slabs(struct tn_mover *m, unsigned class, const uint64_t *pages,
+		  unsigned n_pages)
 {
 	const struct tn_shape *s = tn_cache_shape(m->pool, class);
-	unsigned freed = 0, all;
-	int r = 0, e;
+	struct drained d[TN_MOVE_SLABS];
+	unsigned all;
+	int r = 0, e, n;
 
+	tn_assert(n_pages <= TN_MOVE_SLABS);
 	m->no_place = false;
-	if (!tn_slab_drain(m->pool, &m->self, page, class))
-		return -EBUSY;
-	if (!gather(m, page, s) && !m->restless) {
-		e = tn_slab_drained(m->pool, &m->self, page, class, 0);
-		return e < 0 ? e : -EBUSY;
-	}
+	n = drain(m, class, pages, n_pages, d);
+	if (n <= 0)
+		return n < 0 ? n : -EBUSY;
 	all = m->n;
-	claim_places(m, page, class);
+	claim_places(m, d[n - 1].page, class);
 	m->no_place = m->n < all;
-	if (m->n)
-		reach(m, page, s);
-	for (unsigned i = 0; i < m->n; i++)
-		tn_move_note(m, i);
 	if (m->n) {
+		reach(m, d, n, s);
+		for (unsigned i = 0; i < m->n; i++)
+			tn_move_note(m, i);
 		r = tn_move_batch(m);
-		freed = free_old(m);
+		free_old(m);
 		tn_move_forget(m);
 	}
 	e = return_places(m, class);
 	if (e == 0)
-		e = tn_slab_drained(m->pool, &m->self, page, class, freed);
-	if (freed == all && e == 0)
-		m->ended += 1ULL << s->order;
+		e = let_go(m, class, d, n, s);
 	if (e < 0 || r < 0)
 		return e < 0 ? e : r;
-	return freed == m->n && m->n && m->n < all;
+	return (unsigned)e == m->n && m->n && m->n < all;
 }
 
 /* Runs */

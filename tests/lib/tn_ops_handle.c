@@ -268,22 +268,23 @@ static void be_mover(struct tn_world *w)
 	mover.arg = w;
 }
 
-/* Two slabs with holes; w->n is the page of the upper one. op->n objects of
- * the upper one are pinned. */
-static void two_slabs(struct tn_world *w, const struct tn_deed *op)
+/* Slabs with holes, op->pages of them, or two; w->n is the page of the highest
+ * one. op->n objects of that are pinned. */
+static void slabs_with_holes(struct tn_world *w, const struct tn_deed *op)
 {
 	unsigned slots = w->heap.pool.shapes[CLASS].slots;
-	uint64_t h[64] = { 0 }, off[64];
+	unsigned n = (unsigned)(op->pages ? op->pages : 2) * slots;
+	uint64_t h[128] = { 0 }, off[128];
 	tn_a64 *pins = tn_lane_pins(&w->heap.pool.geo,
 				    w->heap.control[TN_LIVING], 0);
 	struct tn_object obj;
 
-	tn_ops_need(2 * slots <= 64);
-	for (unsigned i = 0; i < 2 * slots; i++)
+	tn_ops_need(n <= 128);
+	for (unsigned i = 0; i < n; i++)
 		h[i] = make(w, i % 3 ? TN_LIVING : TN_OWNER, CLASS, 0, &off[i]);
 	w->n = (unsigned)(TN_HANDLE_OFF(tn64_load_relaxed(&w->heap.pool.handles[
-		TN_HANDLE_IDX(h[slots])].place)) >> TN_PAGE_SHIFT);
-	for (unsigned i = 0; i < 2 * slots; i += 2) {
+		TN_HANDLE_IDX(h[n - slots])].place)) >> TN_PAGE_SHIFT);
+	for (unsigned i = 0; i < n; i += 2) {
 		struct tn_lane_ref l = tn_ops_lane(w, i % 3 ? TN_LIVING
 							    : TN_OWNER);
 		static const struct tn_slab_cursor none;
@@ -302,7 +303,7 @@ static void two_slabs(struct tn_world *w, const struct tn_deed *op)
 					   obj.tag }, 1, &none));
 	}
 	for (unsigned i = 0; i < op->n; i++)
-		tn64_store_relaxed(&pins[i], h[slots + 1 + 2 * i]);
+		tn64_store_relaxed(&pins[i], h[n - slots + 1 + 2 * i]);
 	be_mover(w);
 }
 
@@ -310,6 +311,15 @@ static void act_move_slab(struct tn_world *w, const struct tn_deed *op)
 {
 	(void)op;
 	w->board->result = tn_move_slab(&mover, w->n, CLASS);
+}
+
+static void act_move_two(struct tn_world *w, const struct tn_deed *op)
+{
+	uint64_t order = w->heap.pool.shapes[CLASS].order;
+	const uint64_t pages[] = { w->n, w->n - (1ULL << order) };
+
+	(void)op;
+	w->board->result = tn_move_slabs(&mover, CLASS, pages, 2);
 }
 
 /* A run in the upper of two areas, and a hole below. */
@@ -421,8 +431,11 @@ const struct tn_deed tn_ops_handle[] = {
 	{ "release", "a handle, last", shared_by_two, act_release, .n = OWN,
 	  .may = { FREE } },
 	{ "lane end", "with a pin", with_handles, act_close, .pages = 64 },
-	{ "move", "a slab", two_slabs, act_move_slab, .n = 0 },
-	{ "move", "a slab, two pinned", two_slabs, act_move_slab, .n = 2 },
+	{ "move", "a slab", slabs_with_holes, act_move_slab, .n = 0 },
+	{ "move", "a slab, two pinned", slabs_with_holes, act_move_slab,
+	  .n = 2 },
+	{ "move", "two slabs", slabs_with_holes, act_move_two, .pages = 4,
+	  .n = 1 },
 	{ "move", "a run", high_run, act_move_run, .mib = 5 },
 	{ .name = NULL },
 };

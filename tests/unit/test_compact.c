@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "pool/compact.h"
+
+#include <string.h>
+
+#include "pool/cache.h"
+#include "tests/lib/tn_heap.h"
+#include "tests/lib/tn_test.h"
+
+#define heap tn_heap_here
+#define lane tn_heap_lanes
+#define CLASS (TN_CLASS_MOVABLE + 31) /* 1 KiB: 32 in 32 KiB */
+#define OBJECTS_MAX 4096U
+
+static struct tn_mover mover;
+static struct tn_compact compact;
+static unsigned n_fences;
+static uint64_t refs[OBJECTS_MAX];
+static unsigned n_refs;
+
+static int fence(void *arg)
+{
+	(void)arg;
+	n_fences++;
+	return 0;
+}
+
+static void clients(void *arg, struct tn_mover *m)
+{
+	(void)arg;
+	for (unsigned c = 1; c < 4; c++)
+		tn_move_look(m, heap.control[c]);
+}
+
+static void no_pause(void *arg)
+{ (void)arg; }
+
+static int setup(void **state)
+{
+	int r = tn_heap_setup(state);
+
+	tn_mover_init(&mover, &heap.pool, tn_heap_lane(&heap, 0, 0));
+	mover.fence = fence;
+	mover.clients = clients;
+	mover.pause = no_pause;
+	n_fences = 0;
+	n_refs = 0;
+	return r;
+}
+
+static uint64_t take(unsigned class)
+{
+	struct tn_slab_cursor cursor = { 0 };
+	struct tn_slot slot;
+
+	assert_int_equal(tn_slab_claim(&heap.pool, &lane[1], class, &cursor,
+				       &slot, 1), 1);
+	tn16_store_relaxed(slot.tag, (uint16_t)(TN_TAG_HELD | lane[1].client));
+	return tn_pool_off(&heap.pool, slot.p);
+}
+
+static void make(unsigned class)
+{
+	uint64_t off = take(class), entry = take(TN_CLASS_HANDLE), ref;
+	struct tn_object obj;
+
+	assert_int_equal(tn_object_find(&heap.pool, off, &obj), 0);
+	ref = tn_handle_bind(&heap.pool, entry, &obj, off);
+	memcpy(heap.pool.data + off, &ref, sizeof(ref));
+	refs[n_refs++] = ref;
+}
+
+static uint64_t place(uint64_t ref)
+{
+	return TN_HANDLE_OFF(tn64_load_relaxed(
+		&tn_handle_at(&heap.pool, TN_HANDLE_IDX(ref))->place));
+}
+
+static void give_back(const struct tn_object *obj, uint64_t off)
+{
+	const struct tn_slab_cursor none = { 0 };
+
+	assert_int_equal(tn_slab_return(&heap.pool, &lane[1], obj->class,
+			 &(struct tn_slot){ heap.pool.data + off, obj->tag },
+			 1, &none), 0);
+}
+
+static void drop(unsigned i)
+{
+	uint64_t entry, off;
+	struct tn_object h, obj;
+
+	assert_true(tn_ref_place(&heap.pool, refs[i], &entry));
+	assert_int_equal(tn_object_find(&heap.pool, entry, &h), 0);
+	assert_int_equal(tn_object_release(&heap.pool, &lane[1], entry, &h), 0);
+	assert_int_equal(tn_handle_unbind(&heap.pool, &lane[1], entry, &obj,
+					  &off), 0);
+	give_back(&obj, off);
+	give_back(&h, entry);
+	refs[i] = refs[--n_refs];
+}
+
+/* So many slabs of the class, of whose slots every second one is in use. */
+static void half_slabs(unsigned class, unsigned n)
+{
+	unsigned first = n_refs;
+
+	n *= tn_cache_shape(&heap.pool, class)->slots;
+	for (unsigned i = 0; i < n; i++)
+		make(class);
+	for (unsigned i = n_refs; i-- > first; )
+		if (place(refs[i]) / tn_cache_shape(&heap.pool,
+						    class)->bytes % 2)
+			drop(i);
+}
+
+static unsigned n_slabs(unsigned class)
+{
+	unsigned n = 0;
+
+	for (uint64_t p = 0; p < heap.pool.geo.n_pages; p++) {
+		uint64_t w = tn64_load_relaxed(&heap.pool.pages[p].word);
+
+		n += w == TN_PAGE_SLAB_WORD(class, 0);
+	}
+	return n;
+}
+
+/* To the end, in steps of @bytes. */
+static void run(uint64_t bytes)
+{
+	int r = 1;
+
+	tn_compact_begin(&compact, &mover);
+	while (r == 1)
+		r = tn_compact_step(&compact, bytes);
+	assert_int_equal(r, 0);
+	assert_int_equal(tn_compact_done(&compact), compact.n_areas);
+	for (unsigned i = 0; i < n_refs; i++)
+		assert_memory_equal(heap.pool.data + place(refs[i]), &refs[i],
+				    sizeof(refs[i]));
+}
+
+static void free_all(void)
+{
+	while (n_refs)
+		drop(n_refs - 1);
+	assert_null(tn_heap_not_pristine(&heap.pool));
+}
+
+static void half_full_slabs_become_half_as_many(void **state)
+{
+	(void)state;
+	half_slabs(CLASS, 64);
+	run(1 << 20);
+	assert_int_equal(n_slabs(CLASS), 32);
+	free_all();
+}
+
+static void many_slabs_share_a_fence(void **state)
+{
+	(void)state;
+	half_slabs(CLASS, 64);
+	run(1 << 20);
+	/* 256 KiB are a batch */
+	assert_int_equal(mover.moved_objects, 512);
+	assert_in_range(n_fences, 1, 8);
+	free_all();
+}
+
+/* All of them are put by before there is a batch: none lies below. */
+static void few_slabs_go_into_each_other(void **state)
+{
+	(void)state;
+	half_slabs(CLASS, 5);
+	run(1 << 20);
+	assert_int_equal(n_slabs(CLASS), 3);
+	free_all();
+}
+
+static void classes_are_put_by_apart(void **state)
+{
+	(void)state;
+	half_slabs(CLASS, 4);
+	half_slabs(CLASS + 1, 6);
+	run(1 << 20);
+	assert_int_equal(n_slabs(CLASS), 2);
+	assert_int_equal(n_slabs(CLASS + 1), 3);
+	free_all();
+}
+
+static void small_steps_come_to_the_same_end(void **state)
+{
+	(void)state;
+	half_slabs(CLASS, 33);
+	run(64);
+	assert_int_equal(n_slabs(CLASS), 17);
+	free_all();
+}
+
+/* The client is in one all the time, and then it is not. */
+static void behind_a_section_nothing_is_forgotten(void **state)
+{
+	tn_a64 *section = &lane[2].rec->section;
+
+	(void)state;
+	half_slabs(CLASS, 70);
+	half_slabs(CLASS + 1, 3);
+	tn_compact_begin(&compact, &mover);
+	tn64_store_relaxed(section, 1);
+	for (unsigned i = 0; i < 1000; i++)
+		assert_int_equal(tn_compact_step(&compact, 1 << 20), 1);
+	assert_int_equal(mover.moved_objects, 0);
+	tn64_store_relaxed(section, 2);
+	while (tn_compact_step(&compact, 1 << 20) == 1)
+		;
+	assert_int_equal(n_slabs(CLASS), 35);
+	assert_int_equal(n_slabs(CLASS + 1), 2);
+	free_all();
+}
+
+/* What is free, or another's, by the time that it is moved. */
+static void what_ends_meanwhile_is_passed_by(void **state)
+{
+	(void)state;
+	half_slabs(CLASS, 8);
+	tn_compact_begin(&compact, &mover);
+	while (compact.classes[CLASS - TN_CLASS_MOVABLE].n < 8)
+		assert_int_equal(tn_compact_step(&compact, 64), 1);
+	while (n_refs)
+		drop(n_refs - 1);
+	while (tn_compact_step(&compact, 4096) == 1)
+		;
+	assert_int_equal(mover.moved_objects, 0);
+	assert_null(tn_heap_not_pristine(&heap.pool));
+}
+
+#define COMPACT_TEST(name) \
+	cmocka_unit_test_setup_teardown(name, setup, tn_heap_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		COMPACT_TEST(half_full_slabs_become_half_as_many),
+		COMPACT_TEST(many_slabs_share_a_fence),
+		COMPACT_TEST(few_slabs_go_into_each_other),
+		COMPACT_TEST(classes_are_put_by_apart),
+		COMPACT_TEST(small_steps_come_to_the_same_end),
+		COMPACT_TEST(behind_a_section_nothing_is_forgotten),
+		COMPACT_TEST(what_ends_meanwhile_is_passed_by),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
