@@ -335,13 +335,16 @@ static uint64_t dress(struct tn_pool *pool, const struct tn_lane_ref *l,
 	return w;
 }
 
-/* A new slab, leased. */
+/* A new slab, leased. Handles stay where they are for ever: so they lie dense,
+ * whatever the pool's policy. */
 static int make_slab(struct tn_pool *pool, const struct tn_lane_ref *l,
 		     unsigned class, const struct tn_shape *s,
 		     uint64_t *ret_page, uint64_t *ret_word)
 {
+	unsigned policy = class == TN_CLASS_HANDLE ? TN_FIRST_FIT
+						   : pool->policy;
 	int r = tn_run_take(pool, l, TN_OP_SLAB, 1ULL << s->order,
-			    pool->policy | among(class), ret_page);
+			    policy | among(class), ret_page);
 
 	if (r == 0)
 		*ret_word = dress(pool, l, class, s, *ret_page);

@@ -45,6 +45,22 @@ static uint64_t place(uint64_t ref)
 	return off;
 }
 
+/* Of each of two areas a slab would be the largest hole there is. */
+static void handles_lie_dense_whatever_the_policy(void **state)
+{
+	struct tn_lane_ref l;
+
+	(void)state;
+	tn_heap_fini(&heap);
+	tn_heap_init(&heap, 32 << 20, TN_WORST_FIT);
+	l = tn_heap_lane(&heap, 1, 1);
+	assert_true(heap.pool.geo.n_areas > heap.pool.geo.n_data_areas + 1);
+	for (unsigned i = 0; i < 4000; i++)
+		assert_in_range(tn_handle_idx(&heap.pool,
+					      take(&l, TN_CLASS_HANDLE)),
+				0, 4095);
+}
+
 static void slots_of_handles_lie_behind_data(void **state)
 {
 	uint64_t off, ref = make(&lane[1], &off);
@@ -254,6 +270,7 @@ static void a_page_word_cannot_put_handles_into_data(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		HEAP_TEST(handles_lie_dense_whatever_the_policy),
 		HEAP_TEST(slots_of_handles_lie_behind_data),
 		HEAP_TEST(a_handle_is_given_and_taken_like_any_object),
 		HEAP_TEST(a_handle_goes_through_a_word),
