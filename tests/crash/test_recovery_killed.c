@@ -12,7 +12,8 @@
  * tarnd makes its own steps in a lane of its own, as client TN_DAEMON_SLOT;
  * the next tarnd recovers that client before any other (tn_world_recover()).
  *
- * TARN_CRASH_DEATHS (1) is how many deaths in each operation are taken.
+ * TARN_CRASH_DEATHS (1) is how many deaths in each operation are taken, and
+ * with TARN_CRASH_FULL all operations on handles are.
  * TARN_CRASH_FIRST ends the program at the first fault.
  */
 #include "tests/lib/tn_test.h"
@@ -28,10 +29,15 @@
 #define MIB (1ULL << 20)
 #define DEEPER 41 /* every so many'th state of a recovery, the next one, too */
 
+/* Sweeps of handles are long: of them not all operations and states, unless
+ * TARN_CRASH_FULL is set. */
+#define PICK 4
+#define STRIDE 7
+
 static struct tn_judge judge;
 static struct tn_world blank, dying, dead, second, world, copy, whole;
 static uint64_t n_instructions, n_states, n_deaths, n_faults;
-static unsigned deaths = 1, turn;
+static unsigned deaths = 1, turn, pick = 1, stride = 1;
 
 static void act_recover(struct tn_world *w, const struct tn_deed *deed)
 {
@@ -59,6 +65,7 @@ static void step_recovery(const struct tn_world *from, struct tn_world *in,
 			  const struct tn_deed *deed, unsigned depth)
 {
 	struct tn_deed recovery = *deed;
+	unsigned seen = turn; /* so that it is not the same ones each time */
 	struct tn_trace t;
 
 	recovery.setup = NULL;
@@ -66,7 +73,7 @@ static void step_recovery(const struct tn_world *from, struct tn_world *in,
 	tn_trace_init(&t, in, from, &recovery);
 	tn_trace_begin(&t);
 	while (tn_trace_next(&t)) {
-		if (!tn_trace_changed(&t))
+		if (!tn_trace_changed(&t) || ++seen % stride)
 			continue;
 		judge_copy(&t, deed, depth);
 		if (depth > 1 || ++turn % DEEPER)
@@ -101,7 +108,7 @@ static void one_operation(const struct tn_deed *deed)
 	uint64_t n;
 	struct tn_trace t;
 
-	alarm(TN_TEST_SECONDS);
+	alarm(5 * TN_TEST_SECONDS);
 	tn_trace_init(&t, &world, &blank, deed);
 	tn_trace_begin(&t);
 	while (tn_trace_next(&t))
@@ -128,9 +135,11 @@ static void each(const struct tn_deed *deed, uint64_t mib)
 	}
 	for (unsigned i = 0; i < TN_ARRAY_LEN(worlds); i++)
 		tn_world_init(worlds[i], mib * MIB, TN_FIRST_FIT);
+	for (unsigned i = 0; i < TN_ARRAY_LEN(worlds); i++)
+		worlds[i]->handles = deed == tn_ops_handle;
 	tn_judge_init(&judge, &blank);
-	for (; deed->name; deed++)
-		if ((deed->mib ? deed->mib : 1) == mib)
+	for (unsigned i = 0; deed->name; deed++, i++)
+		if ((deed->mib ? deed->mib : 1) == mib && i % pick == pick - 1)
 			one_operation(deed);
 	tn_judge_fini(&judge);
 	for (unsigned i = 0; i < TN_ARRAY_LEN(worlds); i++)
@@ -170,6 +179,19 @@ static void a_recovery_of_lanes_is_begun_anew_and_ends_the_same(void **state)
 	each(tn_ops_client, 1);
 }
 
+static void a_recovery_of_handles_is_begun_anew_and_ends_the_same(
+	void **state)
+{
+	bool full = getenv("TARN_CRASH_FULL");
+
+	(void)state;
+	pick = full ? 1 : PICK;
+	stride = full ? 2 : STRIDE;
+	each(tn_ops_handle, 1);
+	each(tn_ops_handle, 5);
+	pick = stride = 1;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -179,6 +201,7 @@ int main(void)
 		    a_recovery_of_hand_overs_is_begun_anew_and_ends_the_same),
 		TN_TEST(a_recovery_of_shares_is_begun_anew_and_ends_the_same),
 		TN_TEST(a_recovery_of_lanes_is_begun_anew_and_ends_the_same),
+		TN_TEST(a_recovery_of_handles_is_begun_anew_and_ends_the_same),
 	};
 	const char *s = getenv("TARN_CRASH_DEATHS");
 	int r;
