@@ -129,7 +129,8 @@ static void edit_state(void)
 static void edit_note(void)
 {
 	uint32_t index = byte() % TN_ESTATE_SESSIONS;
-	uint64_t note = LEDGER_NOTE(byte() % 16, 1 + byte() % 4, byte());
+	unsigned op = byte() % 16, id = 1 + byte() % 4, thing = byte();
+	uint64_t note = LEDGER_NOTE(op, id, thing);
 
 	if (byte() & 1)
 		note |= LEDGER_NOTE_DONE;
@@ -213,13 +214,15 @@ static void client_does(void)
 {
 	int *fd = &tn_estate.clients[byte() % TN_ESTATE_SESSIONS];
 	static const struct tn_open open = { .name = "p0", .role = 1 };
+	static const struct tn_hello hello = { 1, 1, TN_FEATURE_SESSION, 0, 0,
+					       0 };
 	const struct tn_leave leave = { .attach = 1 };
 	unsigned what = byte();
 	struct tn_packet p;
 
 	if (*fd < 0)
 		return;
-	switch (what % 6) {
+	switch (what % 7) {
 	case 0:
 		tn_raw_request(&p, TN_MSG_OPEN, 1, &open, sizeof(open));
 		break;
@@ -236,6 +239,9 @@ static void client_does(void)
 		break;
 	case 4:
 		tn_raw_request(&p, (uint16_t)byte(), 1, NULL, 0);
+		break;
+	case 5:
+		tn_raw_request(&p, TN_MSG_HELLO, 1, &hello, sizeof(hello));
 		break;
 	default:
 		close(*fd);
