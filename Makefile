@@ -23,6 +23,7 @@ BUILD      ?= build$(addprefix /,$(VARIANT))
 SAN_asan   := -fsanitize=address,undefined -fno-sanitize-recover=undefined \
               -fno-omit-frame-pointer -DTN_DEBUG
 SAN_fuzz   := $(SAN_asan) -fsanitize=fuzzer-no-link
+SAN_cov    := --coverage -fprofile-update=atomic -O0
 SAN_tsan   := -fsanitize=thread $(if $(findstring clang,$(CC)),,-Wno-tsan)
 CFLAGS     ?= -O2 -g
 WARN       := -Wall -Wextra -Wshadow -Wundef -Wvla -Wpointer-arith -Wcast-align \
@@ -193,6 +194,13 @@ FUZZ_SECONDS ?= 600
 fuzz:                                         ## T=wire|recover|session|adopt|live, FUZZ_SECONDS=600
 	$(Q)scripts/install-deps build test fuzz
 	$(Q)CORPUS='$(CORPUS)' scripts/fuzz '$(T)' $(FUZZ_SECONDS)
+COVERED := $(addprefix build/cov/tests/,unit/test_wire fuzz/replay_wire fuzz/replay_session \
+           fuzz/replay_adopt system/test_daemon_protocol system/test_daemon_roles \
+           system/test_daemon_quota system/test_daemon_audit system/test_daemon_memory \
+           fault/test_fault_daemon)
+coverage: deps                                ## lines of decoder and dispatcher that tests reach
+	$(Q)$(MAKE) SAN=cov CFLAGS=-g all build/cov/tests/fault/inject.so $(COVERED)
+	$(Q)scripts/coverage build/cov $(COVERED) -- proto/wire.c daemon/handlers.c
 demo: deps-build                              ## install, build, count words in four processes
 	$(Q)$(MAKE) all
 	$(Q)TARN_BUILD=$(abspath $(BUILD)) scripts/demo
@@ -235,5 +243,5 @@ help:                                         ## list these targets
 	@echo '  Variables: SAN=asan|tsan DEBUG=1 WERROR=1 V=1 CC=clang PREFIX= DESTDIR= BENCH_ARGS='
 
 .PHONY: all lib daemon tests benches deps deps-build deps-bench check check-asan check-tsan \
-        run-tests crash restart soak fault fairness container mutants model model-full fuzz demo bench lint install uninstall clean help
+        run-tests crash restart soak fault fairness container mutants model model-full fuzz coverage demo bench lint install uninstall clean help
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
