@@ -43,6 +43,8 @@ struct object {
 	uint64_t word[];
 };
 
+static int seconds = 5;
+
 static struct shared {
 	atomic_uint faults, id[N];   /* of who lives */
 	atomic_ulong ops, told, compactions, moved;
@@ -203,6 +205,7 @@ static int be_client(void *arg)
 	struct tarn_pool *p;
 	struct tarn *t;
 
+	alarm((unsigned)seconds + 2 * TN_TEST_SECONDS);
 	seed = (uint64_t)getpid() * 2654435761u + (uintptr_t)arg;
 	p = attach(&t);
 	atomic_store(&shared->id[(uintptr_t)arg], tarn_client_id(p));
@@ -236,6 +239,7 @@ static int compact_again_and_again(void *arg)
 	struct tarn *t;
 
 	(void)arg;
+	alarm((unsigned)seconds + 2 * TN_TEST_SECONDS);
 	while (tarn_connect(NULL, &t) < 0)
 		usleep(1000);
 	while (!atomic_load(&shared->faults)) {
@@ -319,7 +323,7 @@ static void leave_nothing(void)
 	tarn_stats_free(&stats);
 }
 
-static void storm(int seconds)
+static void storm(void)
 {
 	pid_t compactor = tn_test_spawn(compact_again_and_again, NULL);
 	int64_t stop = tn_test_now_ms() + seconds * 1000;
@@ -363,9 +367,10 @@ static void storm(int seconds)
 static void clients_and_tarnd_die_while_objects_move(void **state)
 {
 	const char *s = getenv("TARN_STORM_SECONDS");
-	int seconds = s ? atoi(s) : 5;
 
 	(void)state;
+	if (s)
+		seconds = atoi(s);
 	alarm((unsigned)seconds + 2 * TN_TEST_SECONDS);
 	seed = 4711;
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
@@ -378,7 +383,7 @@ static void clients_and_tarnd_die_while_objects_move(void **state)
 				.bytes = 64ULL << 20)), 0);
 	assert_int_equal(tarn_pool_open(tarn, "p", TARN_PRODUCER, &pool), 0);
 	make_common();
-	storm(seconds);
+	storm();
 	leave_nothing();
 	print_settled();
 	tarn_pool_close(pool);
