@@ -49,16 +49,32 @@ static int place_of(const struct tarn_pool *pool, tarn_ref handle,
 	return TN_HANDLE_OFF(*ret) < pool->p.geo.data_bytes ? 0 : -EUCLEAN;
 }
 
+static bool same_place(const struct tarn_pool *pool, tarn_ref handle,
+		       uint64_t place)
+{
+	uint64_t now;
+
+	/* the copy is read before the place is read again */
+	atomic_thread_fence(memory_order_acquire);
+	return place_of(pool, handle, &now) == 0 &&
+	       !((now ^ place) << 3); /* but for state and torn */
+}
+
 TARN_API size_t tarn_hbytes(const struct tarn_pool *pool, tarn_ref handle)
 {
+	struct tn_pool *p = (struct tn_pool *)&pool->p;
 	struct tn_object obj;
 	uint64_t place;
+	int r;
 
-	if (!pool->key || place_of(pool, handle, &place) < 0 ||
-	    tn_object_find((struct tn_pool *)&pool->p, TN_HANDLE_OFF(place),
-			   &obj) < 0)
-		return 0;
-	return obj.bytes;
+	for (int i = 0; pool->key && i < READ_COPY_TRIES; i++) {
+		if (place_of(pool, handle, &place) < 0)
+			return 0;
+		r = tn_object_find(p, TN_HANDLE_OFF(place), &obj);
+		if (same_place(pool, handle, place))
+			return r < 0 ? 0 : obj.bytes;
+	}
+	return 0;
 }
 
 /* Pins */
@@ -353,17 +369,6 @@ TARN_API int tarn_exit(struct tarn_pool *pool)
 }
 
 /* Without a pin */
-
-static bool same_place(const struct tarn_pool *pool, tarn_ref handle,
-		       uint64_t place)
-{
-	uint64_t now;
-
-	/* the copy is read before the place is read again */
-	atomic_thread_fence(memory_order_acquire);
-	return place_of(pool, handle, &now) == 0 &&
-	       !((now ^ place) << 3); /* but for state and torn */
-}
 
 TARN_API int tarn_read_copy(struct tarn_pool *pool, tarn_ref handle, void *to,
 			    size_t off, size_t bytes)

@@ -150,6 +150,24 @@ static struct tn_moving *find(struct tn_mover *m, uint64_t idx)
 
 /* M2 and back */
 
+static void unmark(struct tn_mover *m, struct tn_moving *b)
+{
+	if (b->marked)
+		tn_handle_keep(m->pool, b->idx);
+	b->marked = false;
+}
+
+/* Is there still what was found? The handle may have been freed and made again
+ * since, at the same place, with a run of another length. Asked of a handle
+ * that is marked: if it is freed from now on, the commit fails. */
+static bool is_as_found(struct tn_mover *m, const struct tn_moving *b)
+{
+	struct tn_object obj;
+
+	return tn_object_find(m->pool, b->from, &obj) == 0 &&
+	       obj.bytes == b->bytes;
+}
+
 static void mark(struct tn_mover *m, struct tn_moving *b)
 {
 	struct tn_handle *h = tn_handle_at(m->pool, b->idx);
@@ -162,13 +180,8 @@ static void mark(struct tn_mover *m, struct tn_moving *b)
 		    /* HB> handle.place; HB< handle.place */
 		    tn64_cas_acq_rel(&h->place, &place, b->place);
 	TN_CRASH("move.marked");
-}
-
-static void unmark(struct tn_mover *m, struct tn_moving *b)
-{
-	if (b->marked)
-		tn_handle_keep(m->pool, b->idx);
-	b->marked = false;
+	if (b->marked && !is_as_found(m, b))
+		unmark(m, b);
 }
 
 /* M4 */

@@ -338,15 +338,16 @@ static int recover_pages_phase(struct tn_recover *r, unsigned budget)
 	return 1;
 }
 
-/* Of tarnd alone: a client moves nothing. */
-static int recover_moves(struct tn_recover *r)
+/* Of tarnd alone: a client moves nothing. What its lane had under way comes in
+ * the same step: a compaction may be next in that lane. */
+static int recover_moves(struct tn_recover *r, unsigned budget)
 {
 	const struct tn_lane_ref l = dead_lane(r, 0);
 
 	if (r->client == TN_DAEMON_SLOT && tn_move_replay(r->pool, &l) < 0)
 		return unclean(r, "journal of tarnd", 0);
 	r->phase = PHASE_LANES;
-	return 1;
+	return recover_lanes(r, budget);
 }
 
 int tn_recover_step(struct tn_recover *r, unsigned budget)
@@ -354,7 +355,7 @@ int tn_recover_step(struct tn_recover *r, unsigned budget)
 	r->used = 0;
 	switch (r->phase) {
 	case PHASE_MOVES:
-		return recover_moves(r);
+		return recover_moves(r, budget);
 	case PHASE_LANES:
 		return recover_lanes(r, budget);
 	case PHASE_PINS:

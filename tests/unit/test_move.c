@@ -230,6 +230,36 @@ static void a_handle_that_is_there_twice_is_seen_pinned(void **state)
 	free_all();
 }
 
+/* ... and found before it was freed, as another one. */
+static void what_is_not_as_it_was_found_stays(void **state)
+{
+	const unsigned where = TN_FIRST_FIT | TN_AMONG(TN_GROUP_MOVABLE);
+	uint64_t page, to, ref;
+	struct tn_object run, hole;
+
+	(void)state;
+	assert_int_equal(tn_run_alloc(&heap.pool, &lane[1], 5, where, &page),
+			 0);
+	assert_int_equal(tn_run_alloc(&heap.pool, &mover.self, 8, where, &to),
+			 0);
+	ref = bind(page << TN_PAGE_SHIFT);
+	tn_object_find(&heap.pool, page << TN_PAGE_SHIFT, &run);
+	tn_object_find(&heap.pool, to << TN_PAGE_SHIFT, &hole);
+	mover.batch[0] = (struct tn_moving){
+		.idx = TN_HANDLE_IDX(ref), .from = page << TN_PAGE_SHIFT,
+		.to = to << TN_PAGE_SHIFT, .from_tag = run.tag,
+		.to_tag = hole.tag, .bytes = hole.bytes,
+	};
+	mover.n = 1;
+	assert_int_equal(tn_move_batch(&mover), 0);
+	assert_int_equal(mover.moved_objects, 0);
+	assert_int_equal(place(ref), page << TN_PAGE_SHIFT);
+	assert_true(intact(ref));
+	tn_run_drop(&heap.pool, &mover.self, TN_OP_RUN, to, 8);
+	drop(ref);
+	assert_null(tn_heap_not_pristine(&heap.pool));
+}
+
 static void note(uint64_t ref, uint64_t from, uint64_t to)
 {
 	struct tn_move *j = (void *)(mover.self.control +
@@ -532,6 +562,7 @@ int main(void)
 		MOVE_TEST(where_there_is_no_lower_place_nothing_moves),
 		MOVE_TEST(what_is_pinned_stays),
 		MOVE_TEST(a_handle_that_is_there_twice_is_seen_pinned),
+		MOVE_TEST(what_is_not_as_it_was_found_stays),
 		MOVE_TEST(a_replay_takes_only_what_the_handle_does_not_say),
 		MOVE_TEST(a_long_pin_is_one),
 		MOVE_TEST(somebody_who_stays_in_a_section_stops_the_batch),
