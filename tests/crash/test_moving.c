@@ -28,36 +28,28 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <tarn/handle.h>
-
 #include "client/lane.h"
 #include "client/process.h"
 #include "pool/cache.h"
 #include "pool/compact.h"
 #include "tests/lib/tn_heap.h"
 
+#define OBJECT_BYTES_MAX 200000U
+#include "tests/crash/moving.h"
+
 #define N 8U
 #define N_MINE 400U
 #define N_BOX 64U      /* words that handles go through */
-#define N_COMMON 8U    /* objects that anybody writes, one at a time */
+#define N_COMMON 8U
 #define POOL_BYTES (64ULL << 20)
 #define KILL_NS 10000000LL
 
-struct object {
-	uint32_t bytes, seed;
-	uint64_t check;      /* of what follows; written last */
-	uint64_t word[];
-};
-
 struct shared {
+	struct moving moving;
 	atomic_bool stop;
-	atomic_uint faults;
-	atomic_ulong ops, told, refused;
+	atomic_ulong refused;
 	atomic_uint id[N + 1];       /* of who lives */
-	struct {
-		atomic_uint writer;  /* id of who may write it, or 0 */
-		tarn_ref h;          /* the pool holds it */
-	} common[N_COMMON];
+	struct common common[N_COMMON];
 };
 
 static struct tn_heap heap;
@@ -78,112 +70,13 @@ static int64_t now_ns(void)
 
 /* Clients */
 
-static uint64_t rnd;
-
-static uint64_t next(void)
-{
-	rnd ^= rnd << 13;
-	rnd ^= rnd >> 7;
-	rnd ^= rnd << 17;
-	return rnd;
-}
-
-static void fault(const char *what, uint64_t a, uint64_t b)
-{
-	atomic_fetch_add(&shared->faults, 1);
-	dprintf(2, "%s: %llx %llx, errno %d\n", what, (unsigned long long)a,
-		(unsigned long long)b, errno);
-	_exit(1);
-}
-
-static size_t random_size(void)
+static uint32_t random_size(void)
 {
 	uint64_t r = next();
 
 	if (r % 500 == 0)
-		return 33000 + r / 500 % 100000;
-	return sizeof(struct object) + 8 + (r >> 20) % 700;
-}
-
-static uint64_t check_of(const struct object *o)
-{
-	uint64_t n = (o->bytes - sizeof(*o)) / 8, sum = o->seed;
-
-	for (uint64_t i = 0; i < n; i++)
-		sum = sum * 31 + o->word[i];
-	return sum;
-}
-
-static void write_object(struct object *o, uint32_t bytes)
-{
-	uint64_t n = (bytes - sizeof(*o)) / 8;
-
-	o->bytes = bytes;
-	o->seed = (uint32_t)next();
-	for (uint64_t i = 0; i < n; i++)
-		o->word[i] = o->seed + i;
-	o->check = check_of(o);
-}
-
-static void look_at(const struct object *o, uint64_t ref)
-{
-	if (o->bytes < sizeof(*o) || o->bytes > 200000 ||
-	    o->check != check_of(o))
-		fault("torn", ref, o->bytes);
-}
-
-static tarn_ref make(struct tarn_pool *pool)
-{
-	size_t bytes = random_size();
-	tarn_ref h = tarn_halloc(pool, bytes);
-	struct object *o;
-
-	if (!h) {
-		if (errno != ENOMEM)
-			fault("halloc", bytes, 0);
-		atomic_fetch_add(&shared->refused, 1);
-		return 0;
-	}
-	o = tarn_pin(pool, h);
-	if (!o)
-		fault("pin of a new one", h, 0);
-	write_object(o, (uint32_t)bytes);
-	if (tarn_unpin(pool, h))
-		fault("unpin", h, 0);
-	return h;
-}
-
-/* Our own: it cannot be stale, and nobody else writes. */
-static void use_mine(struct tarn_pool *pool, tarn_ref h)
-{
-	struct object *o;
-	const struct object *r;
-
-	switch (next() % 4) {
-	case 0:
-		o = tarn_pin(pool, h);
-		if (!o)
-			fault("pin of mine", h, 0);
-		look_at(o, h);
-		write_object(o, o->bytes);
-		tarn_unpin(pool, h);
-		break;
-	case 1:
-		if (tarn_enter(pool))
-			fault("enter", h, 0);
-		r = tarn_deref(pool, h);
-		if (!r)
-			fault("deref of mine", h, 0);
-		look_at(r, h);
-		tarn_exit(pool);
-		break;
-	default:
-		r = tarn_pin_read(pool, h);
-		if (!r)
-			fault("read pin of mine", h, 0);
-		look_at(r, h);
-		tarn_unpin(pool, h);
-	}
+		return 33000 + (uint32_t)(r / 500 % 100000);
+	return (uint32_t)(sizeof(struct object) + 8 + (r >> 20) % 700);
 }
 
 static uint64_t *random_word(struct tarn_pool *pool)
@@ -216,34 +109,21 @@ static void put_in_box(struct tarn_pool *pool, tarn_ref h)
 		fault("publish", h, (uint64_t)-r);
 }
 
-/* One that is not ours, and that we write while nobody else does. Who comes
- * after a writer that died has been told so, or finds it whole. */
-static void use_common(struct tarn_pool *pool)
+static bool is_alive(unsigned client)
 {
-	unsigned k = next() % N_COMMON, was = atomic_load(
-						&shared->common[k].writer);
-	tarn_ref h = shared->common[k].h;
-	struct object *o;
+	for (unsigned n = 1; n <= N; n++)
+		if (atomic_load(&shared->id[n]) == client)
+			return true;
+	return false;
+}
 
-	for (unsigned n = 1; was && n <= N; n++)
-		if (atomic_load(&shared->id[n]) == was)
-			return;
-	if (!atomic_compare_exchange_strong(&shared->common[k].writer, &was,
-					    pool->client))
-		return;
-	o = tarn_pin(pool, h);
-	if (!o && errno == EOWNERDEAD) {
-		atomic_fetch_add(&shared->told, 1);
-		o = tarn_pin(pool, h);
-		if (o)
-			write_object(o, 4000);
-	}
-	if (!o)
-		fault("pin of a common one", h, 0);
-	look_at(o, h);
-	write_object(o, 4000);
-	tarn_unpin(pool, h);
-	atomic_store(&shared->common[k].writer, 0);
+static void use_any_common(struct tarn_pool *pool)
+{
+	struct common *c = &shared->common[next() % N_COMMON];
+	unsigned was = atomic_load(&c->writer);
+
+	if (!was || !is_alive(was))
+		use_common(pool, c, was, pool->client);
 }
 
 static struct tarn_pool *attach(unsigned n)
@@ -271,19 +151,18 @@ static void be_client(unsigned n)
 	struct tarn_pool *pool = attach(n);
 	tarn_ref mine[N_MINE] = { 0 };
 
-	rnd = (uint64_t)now_ns() * 2654435761u + n;
+	seed = (uint64_t)now_ns() * 2654435761u + n;
 	while (!atomic_load_explicit(&shared->stop, memory_order_relaxed)) {
 		tarn_ref *h = &mine[next() % N_MINE];
 
-		if (!*h)
-			*h = make(pool);
-		else if (next() % 4)
+		if (!*h) {
+			*h = make(pool, random_size());
+			if (!*h)
+				atomic_fetch_add(&shared->refused, 1);
+		} else if (next() % 4) {
 			use_mine(pool, *h);
-		else if (next() % 8) {
-			if (tarn_hfree(pool, *h))
-				fault("free of mine", *h, 0);
-			if (tarn_pin(pool, *h) || errno != ESTALE)
-				fault("pin of a freed one", *h, 0);
+		} else if (next() % 8) {
+			free_mine(pool, *h);
 			*h = 0;
 		} else {
 			put_in_box(pool, *h);
@@ -291,8 +170,8 @@ static void be_client(unsigned n)
 		}
 		use_box(pool);
 		if (next() % 16 == 0)
-			use_common(pool);
-		atomic_fetch_add(&shared->ops, 1);
+			use_any_common(pool);
+		atomic_fetch_add(&moving->ops, 1);
 	}
 	_exit(0);
 }
@@ -381,6 +260,7 @@ static void prepare(void)
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(shared, MAP_FAILED);
+	moving = &shared->moving;
 }
 
 /* What the pool holds, made and freed by one who comes first and last. */
@@ -390,7 +270,7 @@ static void as_client(void (*fn)(struct tarn_pool *pool))
 			   TN_CLIENT_ALIVE | id[1]);
 	pid[1] = fork();
 	if (!pid[1]) {
-		rnd = 1;
+		seed = 1;
 		fn(attach(1));
 		raise(SIGSTOP);
 	}
@@ -406,9 +286,9 @@ static void make_common(struct tarn_pool *pool)
 	    tarn_detach(pool, tarn_ref_of(pool, words)))
 		fault("box", 0, 0);
 	for (unsigned i = 0; i < N_COMMON; i++) {
-		tarn_ref h = tarn_halloc(pool, 4000);
+		tarn_ref h = tarn_halloc(pool, COMMON_BYTES);
 
-		write_object(tarn_pin(pool, h), 4000);
+		write_object(tarn_pin(pool, h), COMMON_BYTES);
 		if (tarn_unpin(pool, h) || tarn_detach(pool, h))
 			fault("common", h, 0);
 		shared->common[i].h = h;
@@ -456,7 +336,7 @@ static void clients_never_see_what_is_being_moved(void **state)
 	end = now_ns() + seconds * 1000000000LL;
 	next_kill = now_ns() + KILL_NS;
 	tn_compact_begin(&c, &mover);
-	while (now_ns() < end && !atomic_load(&shared->faults)) {
+	while (now_ns() < end && !atomic_load(&moving->faults)) {
 		r = tn_compact_step(&c, 65536);
 		assert_true(r >= 0);
 		if (!r) {
@@ -482,10 +362,10 @@ static void clients_never_see_what_is_being_moved(void **state)
 	       (unsigned long long)mover.moved_bytes >> 20,
 	       (unsigned long long)mover.pinned,
 	       (unsigned long long)mover.undone, kills,
-	       (unsigned long)atomic_load(&shared->ops),
-	       (unsigned long)atomic_load(&shared->told),
+	       (unsigned long)atomic_load(&moving->ops),
+	       (unsigned long)atomic_load(&moving->told),
 	       (unsigned long)atomic_load(&shared->refused));
-	assert_int_equal(atomic_load(&shared->faults), 0);
+	assert_int_equal(atomic_load(&moving->faults), 0);
 	assert_null(tn_heap_not_pristine(&heap.pool));
 }
 

@@ -25,121 +25,35 @@
 #include <unistd.h>
 
 #include <tarn/admin.h>
-#include <tarn/handle.h>
 #include <tarn/stats.h>
 
-#include "tests/lib/tn_busy.h"
+#define OBJECT_BYTES_MAX 100000U
+#include "tests/crash/moving.h"
 
 #define N 16U
 #define N_MINE 300U
 #define N_COMMON 16U
-#define COMMON_BYTES 4000U
 #define KILL_MS 10
 #define CRASH_MS 1500
-
-struct object {
-	uint32_t bytes, seed;
-	uint64_t check;      /* of what follows; written last */
-	uint64_t word[];
-};
 
 static int seconds = 5;
 
 static struct shared {
-	atomic_uint faults, id[N];   /* of who lives */
-	atomic_ulong ops, told, compactions, moved;
-	struct {
-		atomic_uint writer;  /* id of who may write it, or 0 */
-		tarn_ref h;          /* the pool holds it */
-	} common[N_COMMON];
+	struct moving moving;
+	atomic_uint id[N];   /* of who lives */
+	atomic_ulong compactions, moved;
+	struct common common[N_COMMON];
 } *shared;
 
 static struct tn_test_daemon tarnd;
 static struct tarn *tarn;
 static struct tarn_pool *pool;
-static uint64_t seed;
-
-static uint64_t next(void) { return tn_busy_random(&seed) >> 8; }
-
-static void fault(const char *what, uint64_t h)
-{
-	fprintf(stderr, "client %d: %s, handle %llx, errno %d\n",
-		(int)getpid(), what, (unsigned long long)h, errno);
-	atomic_fetch_add(&shared->faults, 1);
-	_exit(1);
-}
-
-static uint64_t check_of(const struct object *o)
-{
-	uint64_t sum = o->bytes * 0x9e3779b97f4a7c15ULL ^ o->seed;
-
-	for (uint64_t i = 0; i < (o->bytes - sizeof(*o)) / 8; i++)
-		sum = (sum ^ o->word[i]) * 0x100000001b3ULL;
-	return sum;
-}
-
-static void write_object(struct object *o, uint32_t bytes)
-{
-	o->bytes = bytes;
-	o->seed = (uint32_t)next();
-	for (uint64_t i = 0; i < (bytes - sizeof(*o)) / 8; i++)
-		o->word[i] = o->seed + i;
-	o->check = check_of(o);
-}
-
-static void look_at(const struct object *o, uint64_t h)
-{
-	if (o->bytes < sizeof(*o) || o->bytes > 100000 ||
-	    o->check != check_of(o))
-		fault("torn", h);
-}
-
 /* Clients */
 
-static tarn_ref make(struct tarn_pool *p)
+static uint32_t random_size(void)
 {
-	uint32_t bytes = (uint32_t)(sizeof(struct object) + 8 +
-				    next() % (next() % 64 ? 600 : 60000));
-	tarn_ref h = tarn_halloc(p, bytes);
-	struct object *o = h ? tarn_pin(p, h) : NULL;
-
-	if (!h && errno == ENOMEM)
-		return 0;
-	if (!o)
-		fault("a new one", h);
-	write_object(o, bytes);
-	if (tarn_unpin(p, h))
-		fault("unpin", h);
-	return h;
-}
-
-static void use_mine(struct tarn_pool *p, tarn_ref h)
-{
-	struct object *o;
-	const struct object *r;
-
-	switch (next() % 4) {
-	case 0:
-		o = tarn_pin(p, h);
-		if (!o)
-			fault("pin of mine", h);
-		look_at(o, h);
-		write_object(o, o->bytes);
-		tarn_unpin(p, h);
-		break;
-	case 1:
-		if (tarn_enter(p) || !(r = tarn_deref(p, h)))
-			fault("deref of mine", h);
-		look_at(r, h);
-		tarn_exit(p);
-		break;
-	default:
-		r = tarn_pin_read(p, h);
-		if (!r)
-			fault("read pin of mine", h);
-		look_at(r, h);
-		tarn_unpin(p, h);
-	}
+	return (uint32_t)(sizeof(struct object) + 8 +
+			  next() % (next() % 64 ? 600 : 60000));
 }
 
 /* That a writer died is told when tarnd has found out. */
@@ -159,32 +73,13 @@ static bool is_gone(struct tarn_pool *p, unsigned id)
 	return gone;
 }
 
-/* One that is not ours, and that we write while nobody else does. */
-static void use_common(struct tarn_pool *p)
+static void use_any_common(struct tarn_pool *p)
 {
-	unsigned k = next() % N_COMMON;
-	unsigned was = atomic_load(&shared->common[k].writer);
-	tarn_ref h = shared->common[k].h;
-	struct object *o;
+	struct common *c = &shared->common[next() % N_COMMON];
+	unsigned was = atomic_load(&c->writer);
 
-	if (was && !is_gone(p, was))
-		return;
-	if (!atomic_compare_exchange_strong(&shared->common[k].writer, &was,
-					    tarn_client_id(p)))
-		return;
-	o = tarn_pin(p, h);
-	if (!o && errno == EOWNERDEAD) {
-		atomic_fetch_add(&shared->told, 1);
-		o = tarn_pin(p, h);
-		if (o)
-			write_object(o, COMMON_BYTES);
-	}
-	if (!o)
-		fault("pin of a common one", h);
-	look_at(o, h);
-	write_object(o, COMMON_BYTES);
-	tarn_unpin(p, h);
-	atomic_store(&shared->common[k].writer, 0);
+	if (!was || is_gone(p, was))
+		use_common(p, c, was, tarn_client_id(p));
 }
 
 /* tarnd may be away just now. */
@@ -210,25 +105,22 @@ static int be_client(void *arg)
 	p = attach(&t);
 	atomic_store(&shared->id[(uintptr_t)arg], tarn_client_id(p));
 	/* many objects at times, and few at others */
-	for (uint64_t turn = 0; !atomic_load(&shared->faults); turn++) {
+	for (uint64_t turn = 0; !atomic_load(&moving->faults); turn++) {
 		tarn_ref *h = &mine[next() % N_MINE];
 
 		if (!*h && turn % 20000 < 10000) {
-			*h = make(p);
+			*h = make(p, random_size());
 		} else if (!*h) {
 			continue;
 		} else if (next() % (turn % 20000 < 10000 ? 64 : 4)) {
 			use_mine(p, *h);
 		} else {
-			if (tarn_hfree(p, *h))
-				fault("free of mine", *h);
-			if (tarn_pin(p, *h) || errno != ESTALE)
-				fault("pin of a freed one", *h);
+			free_mine(p, *h);
 			*h = 0;
 		}
 		if (next() % 16 == 0)
-			use_common(p);
-		atomic_fetch_add(&shared->ops, 1);
+			use_any_common(p);
+		atomic_fetch_add(&moving->ops, 1);
 	}
 	return 0;
 }
@@ -242,7 +134,7 @@ static int compact_again_and_again(void *arg)
 	alarm((unsigned)seconds + 2 * TN_TEST_SECONDS);
 	while (tarn_connect(NULL, &t) < 0)
 		usleep(1000);
-	while (!atomic_load(&shared->faults)) {
+	while (!atomic_load(&moving->faults)) {
 		if (tarn_compact(t, "p", 100, NULL, NULL, &c) < 0)
 			continue;
 		atomic_fetch_add(&shared->compactions, 1);
@@ -264,7 +156,7 @@ static void end(pid_t p)
 {
 	kill(p, SIGKILL);
 	assert_true(tn_test_wait(p) == 128 + SIGKILL ||
-		    atomic_load(&shared->faults));
+		    atomic_load(&moving->faults));
 }
 
 static void make_common(void)
@@ -332,7 +224,7 @@ static void storm(void)
 
 	for (unsigned n = 0; n < N; n++)
 		start(n);
-	while (tn_test_now_ms() < stop && !atomic_load(&shared->faults)) {
+	while (tn_test_now_ms() < stop && !atomic_load(&moving->faults)) {
 		usleep(KILL_MS * 1000);
 		end(pid[kills % N]);
 		atomic_store(&shared->id[kills % N], 0);
@@ -356,10 +248,10 @@ static void storm(void)
 	print_message("# moving, tarnd: %u clients and %u tarnds killed; %lu "
 		      "operations, %lu told of a torn object; %lu compactions, "
 		      "%lu objects moved\n", kills, crashes,
-		      atomic_load(&shared->ops), atomic_load(&shared->told),
+		      atomic_load(&moving->ops), atomic_load(&moving->told),
 		      atomic_load(&shared->compactions),
 		      atomic_load(&shared->moved));
-	assert_int_equal(atomic_load(&shared->faults), 0);
+	assert_int_equal(atomic_load(&moving->faults), 0);
 	/* a sanitizer leaves time for one death of tarnd, no more */
 	assert_true(atomic_load(&shared->moved) > 0 || TN_SANITIZED);
 }
@@ -376,6 +268,7 @@ static void clients_and_tarnd_die_while_objects_move(void **state)
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(shared, MAP_FAILED);
+	moving = &shared->moving;
 	tn_test_daemon_init(&tarnd);
 	tn_test_daemon_supervise(&tarnd, NULL);
 	assert_int_equal(tarn_connect(NULL, &tarn), 0);
