@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "pool/cache.h"
-#include "tests/lib/tn_heap.h"
+#include "tests/lib/tn_movable.h"
 #include "tests/lib/tn_test.h"
 
 #define heap tn_heap_here
@@ -48,55 +48,15 @@ static int setup(void **state)
 	return r;
 }
 
-static uint64_t take(unsigned class)
-{
-	struct tn_slab_cursor cursor = { 0 };
-	struct tn_slot slot;
-
-	assert_int_equal(tn_slab_claim(&heap.pool, &lane[1], class, &cursor,
-				       &slot, 1), 1);
-	tn16_store_relaxed(slot.tag, (uint16_t)(TN_TAG_HELD | lane[1].client));
-	return tn_pool_off(&heap.pool, slot.p);
-}
-
 static void make(unsigned class)
 {
-	uint64_t off = take(class), entry = take(TN_CLASS_HANDLE), ref;
-	struct tn_object obj;
-
-	assert_int_equal(tn_object_find(&heap.pool, off, &obj), 0);
-	ref = tn_handle_bind(&heap.pool, entry, &obj, off);
-	memcpy(heap.pool.data + off, &ref, sizeof(ref));
-	refs[n_refs++] = ref;
-}
-
-static uint64_t place(uint64_t ref)
-{
-	return TN_HANDLE_OFF(tn64_load_relaxed(
-		&tn_handle_at(&heap.pool, TN_HANDLE_IDX(ref))->place));
-}
-
-static void give_back(const struct tn_object *obj, uint64_t off)
-{
-	const struct tn_slab_cursor none = { 0 };
-
-	assert_int_equal(tn_slab_return(&heap.pool, &lane[1], obj->class,
-			 &(struct tn_slot){ heap.pool.data + off, obj->tag },
-			 1, &none), 0);
+	refs[n_refs++] = tn_movable_bind(&lane[1],
+					 tn_movable_slot(&lane[1], class));
 }
 
 static void drop(unsigned i)
 {
-	uint64_t entry, off;
-	struct tn_object h, obj;
-
-	assert_true(tn_ref_place(&heap.pool, refs[i], &entry));
-	assert_int_equal(tn_object_find(&heap.pool, entry, &h), 0);
-	assert_int_equal(tn_object_release(&heap.pool, &lane[1], entry, &h), 0);
-	assert_int_equal(tn_handle_unbind(&heap.pool, &lane[1], entry, &obj,
-					  &off), 0);
-	give_back(&obj, off);
-	give_back(&h, entry);
+	tn_movable_drop(&lane[1], refs[i]);
 	refs[i] = refs[--n_refs];
 }
 
@@ -109,7 +69,7 @@ static void half_slabs(unsigned class, unsigned n)
 	for (unsigned i = 0; i < n; i++)
 		make(class);
 	for (unsigned i = n_refs; i-- > first; )
-		if (place(refs[i]) / tn_cache_shape(&heap.pool,
+		if (tn_movable_place(refs[i]) / tn_cache_shape(&heap.pool,
 						    class)->bytes % 2)
 			drop(i);
 }
@@ -137,8 +97,7 @@ static void run(uint64_t bytes)
 	assert_int_equal(r, 0);
 	assert_int_equal(tn_compact_done(&compact), compact.n_areas);
 	for (unsigned i = 0; i < n_refs; i++)
-		assert_memory_equal(heap.pool.data + place(refs[i]), &refs[i],
-				    sizeof(refs[i]));
+		assert_true(tn_movable_intact(refs[i]));
 }
 
 static void free_all(void)

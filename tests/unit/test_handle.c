@@ -6,35 +6,18 @@
 #include "pool/census.h"
 #include "pool/fit.h"
 #include "pool/share.h"
-#include "tests/lib/tn_heap.h"
+#include "tests/lib/tn_movable.h"
 #include "tests/lib/tn_test.h"
 
 #define heap tn_heap_here
 #define lane tn_heap_lanes
 #define CLASS (TN_CLASS_MOVABLE + 3) /* 64 bytes */
 
-static uint64_t take(const struct tn_lane_ref *l, unsigned class)
-{
-	struct tn_slab_cursor cursor = { 0 };
-	struct tn_slot slot;
-
-	assert_int_equal(tn_slab_claim(&heap.pool, l, class, &cursor, &slot, 1),
-			 1);
-	tn16_store_relaxed(slot.tag, (uint16_t)(TN_TAG_HELD | l->client));
-	return tn_pool_off(&heap.pool, slot.p);
-}
-
 /* A handle of a client's, and where its object lies. */
 static uint64_t make(const struct tn_lane_ref *l, uint64_t *ret_off)
 {
-	uint64_t off = take(l, CLASS), entry = take(l, TN_CLASS_HANDLE), ref;
-	struct tn_object obj;
-
-	assert_int_equal(tn_object_find(&heap.pool, off, &obj), 0);
-	ref = tn_handle_bind(&heap.pool, entry, &obj, off);
-	assert_true(ref & TN_HANDLE_REF);
-	*ret_off = off;
-	return ref;
+	*ret_off = tn_movable_slot(l, CLASS);
+	return tn_movable_bind(l, *ret_off);
 }
 
 static uint64_t place(uint64_t ref)
@@ -56,8 +39,8 @@ static void handles_lie_dense_whatever_the_policy(void **state)
 	l = tn_heap_lane(&heap, 1, 1);
 	assert_true(heap.pool.geo.n_areas > heap.pool.geo.n_data_areas + 1);
 	for (unsigned i = 0; i < 4000; i++)
-		assert_in_range(tn_handle_idx(&heap.pool,
-					      take(&l, TN_CLASS_HANDLE)),
+		assert_in_range(tn_handle_idx(&heap.pool, tn_movable_slot(
+						      &l, TN_CLASS_HANDLE)),
 				0, 4095);
 }
 
@@ -88,7 +71,8 @@ static void a_handle_is_given_and_taken_like_any_object(void **state)
 
 static void a_handle_goes_through_a_word(void **state)
 {
-	uint64_t off, ref = make(&lane[1], &off), cell = take(&lane[1], 0);
+	uint64_t cell = tn_movable_slot(&lane[1], 0), off;
+	uint64_t ref = make(&lane[1], &off);
 	tn_a64 *word = (void *)(heap.pool.data + cell);
 
 	(void)state;
@@ -148,8 +132,8 @@ static void a_stale_ref_fits_not_even_when_memory_was_given_back(void **state)
 
 static void a_worn_handle_is_refused(void **state)
 {
-	uint64_t off = take(&lane[1], CLASS);
-	uint64_t entry = take(&lane[1], TN_CLASS_HANDLE);
+	uint64_t off = tn_movable_slot(&lane[1], CLASS);
+	uint64_t entry = tn_movable_slot(&lane[1], TN_CLASS_HANDLE);
 	struct tn_object obj;
 
 	(void)state;
@@ -185,7 +169,7 @@ static void death_frees_an_object_that_another_had_made(void **state)
 
 static void death_frees_a_run_that_has_a_handle(void **state)
 {
-	uint64_t entry = take(&lane[1], TN_CLASS_HANDLE), page;
+	uint64_t entry = tn_movable_slot(&lane[1], TN_CLASS_HANDLE), page;
 	struct tn_object obj;
 
 	(void)state;
@@ -232,14 +216,14 @@ static void the_census_counts_an_object_once_as_its_handle_s_holder_s(
 
 	(void)state;
 	make(&lane[2], &off);
-	entry = take(&lane[2], TN_CLASS_HANDLE);
+	entry = tn_movable_slot(&lane[2], TN_CLASS_HANDLE);
 	assert_int_equal(tn_run_alloc(&heap.pool, &lane[2], 3, TN_FIRST_FIT,
 				      &page), 0);
 	assert_int_equal(tn_object_find(&heap.pool, page << 12, &obj), 0);
 	assert_true(tn_handle_bind(&heap.pool, entry, &obj, page << 12));
 	assert_int_equal(tn_hold_give(&heap.pool, &lane[1], place(ref), 3), 0);
 	/* to be the place of the first: not yet anybody's */
-	off = take(&lane[1], CLASS);
+	off = tn_movable_slot(&lane[1], CLASS);
 	assert_int_equal(tn_object_find(&heap.pool, off, &obj), 0);
 	tn32_store_relaxed(tn_handle_back(&heap.pool, obj.tag),
 			   (uint32_t)TN_HANDLE_IDX(ref));
@@ -258,7 +242,7 @@ static void the_census_counts_an_object_once_as_its_handle_s_holder_s(
 
 static void a_page_word_cannot_put_handles_into_data(void **state)
 {
-	uint64_t off = take(&lane[1], 0);
+	uint64_t off = tn_movable_slot(&lane[1], 0);
 	tn_a64 *word = &heap.pool.pages[off >> TN_PAGE_SHIFT].word;
 	struct tn_object obj;
 

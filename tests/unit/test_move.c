@@ -6,7 +6,7 @@
 
 #include "pool/fit.h"
 #include "tests/lib/tn_busy.h"
-#include "tests/lib/tn_heap.h"
+#include "tests/lib/tn_movable.h"
 #include "tests/lib/tn_test.h"
 
 #define heap tn_heap_here
@@ -56,60 +56,6 @@ static int setup(void **state)
 	return r;
 }
 
-static uint64_t take(const struct tn_lane_ref *l, unsigned class)
-{
-	struct tn_slab_cursor cursor = { 0 };
-	struct tn_slot slot;
-
-	assert_int_equal(tn_slab_claim(&heap.pool, l, class, &cursor, &slot, 1),
-			 1);
-	tn16_store_relaxed(slot.tag, (uint16_t)(TN_TAG_HELD | l->client));
-	return tn_pool_off(&heap.pool, slot.p);
-}
-
-static uint64_t place(uint64_t ref)
-{
-	return TN_HANDLE_OFF(tn64_load_relaxed(
-		&tn_handle_at(&heap.pool, TN_HANDLE_IDX(ref))->place));
-}
-
-static uint64_t bind(uint64_t off)
-{
-	uint64_t entry = take(&lane[1], TN_CLASS_HANDLE), ref;
-	struct tn_object obj;
-
-	assert_int_equal(tn_object_find(&heap.pool, off, &obj), 0);
-	ref = tn_handle_bind(&heap.pool, entry, &obj, off);
-	memcpy(heap.pool.data + off, &ref, sizeof(ref));
-	return ref;
-}
-
-static bool intact(uint64_t ref)
-{ return !memcmp(heap.pool.data + place(ref), &ref, sizeof(ref)); }
-
-static void drop(uint64_t ref)
-{
-	const struct tn_slab_cursor none = { 0 };
-	uint64_t entry, off;
-	struct tn_object h, obj;
-
-	assert_true(tn_ref_place(&heap.pool, ref, &entry));
-	assert_int_equal(tn_object_find(&heap.pool, entry, &h), 0);
-	assert_int_equal(tn_object_release(&heap.pool, &lane[1], entry, &h), 0);
-	assert_int_equal(tn_handle_unbind(&heap.pool, &lane[1], entry, &obj,
-					  &off), 0);
-	if (obj.pages)
-		tn_run_drop(&heap.pool, &lane[1], TN_OP_RUN, obj.page,
-			    obj.pages);
-	else
-		tn_slab_return(&heap.pool, &lane[1], obj.class,
-			       &(struct tn_slot){ heap.pool.data + off,
-						  obj.tag }, 1, &none);
-	tn_slab_return(&heap.pool, &lane[1], TN_CLASS_HANDLE,
-		       &(struct tn_slot){ heap.pool.data + entry, h.tag }, 1,
-		       &none);
-}
-
 /* Two slabs, each half full; the handles of the upper one's objects. */
 #define SLOTS 256U
 #define HALF (SLOTS / 2)
@@ -122,31 +68,32 @@ static uint64_t two_half_slabs(void)
 
 	assert_int_equal(heap.pool.shapes[CLASS].slots, SLOTS);
 	for (unsigned i = 0; i < 2 * SLOTS; i++)
-		refs[i] = bind(take(&lane[1], CLASS));
+		refs[i] = tn_movable_bind(&lane[1],
+					  tn_movable_slot(&lane[1], CLASS));
 	for (unsigned i = 0; i < 2 * SLOTS; i++) {
 		if (i % 2)
-			drop(refs[i]);
+			tn_movable_drop(&lane[1], refs[i]);
 		else if (i < SLOTS)
 			lower[n[0]++] = refs[i];
 		else
 			upper[n[1]++] = refs[i];
 	}
-	return place(upper[0]) >> TN_PAGE_SHIFT & ~3ULL;
+	return tn_movable_place(upper[0]) >> TN_PAGE_SHIFT & ~3ULL;
 }
 
 static void all_intact(void)
 {
 	for (unsigned i = 0; i < HALF; i++) {
-		assert_true(intact(lower[i]));
-		assert_true(intact(upper[i]));
+		assert_true(tn_movable_intact(lower[i]));
+		assert_true(tn_movable_intact(upper[i]));
 	}
 }
 
 static void free_all(void)
 {
 	for (unsigned i = 0; i < HALF; i++) {
-		drop(lower[i]);
-		drop(upper[i]);
+		tn_movable_drop(&lane[1], lower[i]);
+		tn_movable_drop(&lane[1], upper[i]);
 	}
 	assert_null(tn_heap_not_pristine(&heap.pool));
 }
@@ -162,7 +109,7 @@ static void a_slab_is_emptied_into_a_lower_one(void **state)
 	assert_int_equal(n_fences, 1);
 	assert_int_equal(heap.pool.pages[page].word.v, 0);
 	for (unsigned i = 0; i < HALF; i++)
-		assert_true(place(upper[i]) < page << TN_PAGE_SHIFT);
+		assert_true(tn_movable_place(upper[i]) < page << TN_PAGE_SHIFT);
 	all_intact();
 	free_all();
 }
@@ -180,7 +127,7 @@ static void where_there_is_no_lower_place_nothing_moves(void **state)
 
 static void what_is_pinned_stays(void **state)
 {
-	uint64_t page = two_half_slabs(), at = place(upper[7]);
+	uint64_t page = two_half_slabs(), at = tn_movable_place(upper[7]);
 	tn_a64 *pins = tn_lane_pins(&heap.pool.geo, heap.control[2], 2);
 
 	(void)state;
@@ -188,31 +135,32 @@ static void what_is_pinned_stays(void **state)
 	assert_int_equal(tn_move_slab(&mover, page, CLASS), 0);
 	assert_int_equal(mover.moved_objects, HALF - 1);
 	assert_int_equal(mover.pinned, 1);
-	assert_int_equal(place(upper[7]), at);
+	assert_int_equal(tn_movable_place(upper[7]), at);
 	all_intact();
 	tn64_store_relaxed(&pins[63], 0);
 	assert_int_equal(tn_move_slab(&mover, page, CLASS), 0);
-	assert_int_not_equal(place(upper[7]), at);
+	assert_int_not_equal(tn_movable_place(upper[7]), at);
 	free_all();
 }
 
 /* It was freed and made again while the batch was gathered. */
 static void a_handle_that_is_there_twice_is_seen_pinned(void **state)
 {
-	uint64_t page = two_half_slabs(), at = place(upper[7]);
+	uint64_t page = two_half_slabs(), at = tn_movable_place(upper[7]);
 	tn_a64 *pins = tn_lane_pins(&heap.pool.geo, heap.control[2], 2);
-	uint64_t to = take(&mover.self, CLASS);
+	uint64_t to = tn_movable_slot(&mover.self, CLASS);
 	const struct tn_slab_cursor none = { 0 };
 	struct tn_object former, object, place_to;
 
 	(void)state;
 	(void)page;
-	tn_object_find(&heap.pool, place(upper[6]), &former);
+	tn_object_find(&heap.pool, tn_movable_place(upper[6]), &former);
 	tn_object_find(&heap.pool, at, &object);
 	tn_object_find(&heap.pool, to, &place_to);
 	mover.batch[0] = (struct tn_moving){
-		.idx = TN_HANDLE_IDX(upper[7]), .from = place(upper[6]),
-		.to = to, .from_tag = former.tag, .to_tag = place_to.tag,
+		.idx = TN_HANDLE_IDX(upper[7]),
+		.from = tn_movable_place(upper[6]), .to = to,
+		.from_tag = former.tag, .to_tag = place_to.tag,
 		.bytes = object.bytes,
 	};
 	mover.batch[1] = mover.batch[0];
@@ -222,7 +170,7 @@ static void a_handle_that_is_there_twice_is_seen_pinned(void **state)
 	tn64_store_relaxed(&pins[0], upper[7]);
 	assert_int_equal(tn_move_batch(&mover), 0);
 	assert_int_equal(mover.pinned, 1);
-	assert_int_equal(place(upper[7]), at);
+	assert_int_equal(tn_movable_place(upper[7]), at);
 	assert_int_equal(mover.moved_objects, 0);
 	tn_slab_return(&heap.pool, &mover.self, CLASS,
 		       &(struct tn_slot){ heap.pool.data + to, place_to.tag },
@@ -242,7 +190,7 @@ static void what_is_not_as_it_was_found_stays(void **state)
 			 0);
 	assert_int_equal(tn_run_alloc(&heap.pool, &mover.self, 8, where, &to),
 			 0);
-	ref = bind(page << TN_PAGE_SHIFT);
+	ref = tn_movable_bind(&lane[1], page << TN_PAGE_SHIFT);
 	tn_object_find(&heap.pool, page << TN_PAGE_SHIFT, &run);
 	tn_object_find(&heap.pool, to << TN_PAGE_SHIFT, &hole);
 	mover.batch[0] = (struct tn_moving){
@@ -253,10 +201,10 @@ static void what_is_not_as_it_was_found_stays(void **state)
 	mover.n = 1;
 	assert_int_equal(tn_move_batch(&mover), 0);
 	assert_int_equal(mover.moved_objects, 0);
-	assert_int_equal(place(ref), page << TN_PAGE_SHIFT);
-	assert_true(intact(ref));
+	assert_int_equal(tn_movable_place(ref), page << TN_PAGE_SHIFT);
+	assert_true(tn_movable_intact(ref));
 	tn_run_drop(&heap.pool, &mover.self, TN_OP_RUN, to, 8);
-	drop(ref);
+	tn_movable_drop(&lane[1], ref);
 	assert_null(tn_heap_not_pristine(&heap.pool));
 }
 
@@ -280,8 +228,9 @@ static uint16_t tag_at(uint64_t off)
 
 static void a_replay_takes_only_what_the_handle_does_not_say(void **state)
 {
-	uint64_t page = two_half_slabs(), third = take(&lane[1], CLASS);
-	uint64_t at = place(upper[7]), to = take(&mover.self, CLASS);
+	uint64_t page = two_half_slabs(), at = tn_movable_place(upper[7]);
+	uint64_t third = tn_movable_slot(&lane[1], CLASS);
+	uint64_t to = tn_movable_slot(&mover.self, CLASS);
 	struct tn_object obj;
 
 	(void)state;
@@ -296,10 +245,10 @@ static void a_replay_takes_only_what_the_handle_does_not_say(void **state)
 	assert_int_equal(tag_at(at), TN_TAG_HANDLE);
 	assert_int_equal(tag_at(to), TN_TAG_KEPT | mover.self.client);
 	/* neither is that which the mover had: another's, and free */
-	note(upper[7], third, place(upper[6]));
+	note(upper[7], third, tn_movable_place(upper[6]));
 	assert_int_equal(tn_move_replay(&heap.pool, &mover.self), 0);
 	assert_int_equal(tag_at(third), TN_TAG_HELD | lane[1].client);
-	assert_int_equal(tag_at(place(upper[6])), TN_TAG_HANDLE);
+	assert_int_equal(tag_at(tn_movable_place(upper[6])), TN_TAG_HANDLE);
 	tn_heap_recover(&heap, 0);
 	all_intact();
 	tn_heap_recover(&heap, 1);
@@ -308,7 +257,7 @@ static void a_replay_takes_only_what_the_handle_does_not_say(void **state)
 
 static void a_long_pin_is_one(void **state)
 {
-	uint64_t page = two_half_slabs(), at = place(upper[7]);
+	uint64_t page = two_half_slabs(), at = tn_movable_place(upper[7]);
 	struct tn_control *c = (void *)heap.control[2];
 	struct tn_long_pin *l = (void *)(heap.control[2] +
 					 heap.pool.geo.long_pins);
@@ -319,7 +268,7 @@ static void a_long_pin_is_one(void **state)
 	tn64_store_relaxed(&l[4000].count, 2);
 	tn_move_slab(&mover, page, CLASS);
 	assert_int_equal(mover.pinned, 1);
-	assert_int_equal(place(upper[7]), at);
+	assert_int_equal(tn_movable_place(upper[7]), at);
 	free_all();
 }
 
@@ -387,7 +336,7 @@ static void leave_the_first(void)
 
 static void behind_one_in_a_section_pins_are_seen_too(void **state)
 {
-	uint64_t page = two_half_slabs(), at = place(upper[7]);
+	uint64_t page = two_half_slabs(), at = tn_movable_place(upper[7]);
 	tn_a64 *pins = tn_lane_pins(&heap.pool.geo, heap.control[3], 3);
 
 	(void)state;
@@ -396,7 +345,7 @@ static void behind_one_in_a_section_pins_are_seen_too(void **state)
 	meanwhile = leave_the_first;
 	assert_int_equal(tn_move_slab(&mover, page, CLASS), 0);
 	assert_int_equal(mover.moved_objects, HALF - 1);
-	assert_int_equal(place(upper[7]), at);
+	assert_int_equal(tn_movable_place(upper[7]), at);
 	free_all();
 }
 
@@ -415,7 +364,7 @@ static void any_journal_is_replayed_or_refused(void **state)
 		for (unsigned i = 0; i < 4; i++) {
 			struct tn_move *m = &j[n++ % TN_N_MOVES];
 			uint64_t a = tn_busy_random(&seed);
-			uint64_t at = place(upper[a % HALF]);
+			uint64_t at = tn_movable_place(upper[a % HALF]);
 
 			tn64_store_relaxed(&m->handle, a >> 61 ?
 					   a >> 40 & 1023 : a);
@@ -444,14 +393,14 @@ static void need_the_third(void)
 
 static void who_needs_an_object_in_the_middle_has_it(void **state)
 {
-	uint64_t page = two_half_slabs(), at = place(upper[3]);
+	uint64_t page = two_half_slabs(), at = tn_movable_place(upper[3]);
 
 	(void)state;
 	meanwhile = need_the_third;
 	assert_int_equal(tn_move_slab(&mover, page, CLASS), 0);
 	assert_int_equal(mover.moved_objects, HALF - 1);
 	assert_int_equal(mover.undone, 1);
-	assert_int_equal(place(upper[3]), at);
+	assert_int_equal(tn_movable_place(upper[3]), at);
 	all_intact();
 	free_all();
 }
@@ -459,7 +408,7 @@ static void who_needs_an_object_in_the_middle_has_it(void **state)
 static void free_the_third(void)
 {
 	meanwhile = NULL;
-	drop(upper[3]);
+	tn_movable_drop(&lane[1], upper[3]);
 }
 
 static void what_is_freed_in_the_middle_is_free_once(void **state)
@@ -470,7 +419,7 @@ static void what_is_freed_in_the_middle_is_free_once(void **state)
 	meanwhile = free_the_third;
 	assert_int_equal(tn_move_slab(&mover, page, CLASS), 0);
 	assert_int_equal(mover.moved_objects, HALF - 1);
-	upper[3] = bind(take(&lane[1], CLASS));
+	upper[3] = tn_movable_bind(&lane[1], tn_movable_slot(&lane[1], CLASS));
 	all_intact();
 	free_all();
 }
@@ -520,16 +469,16 @@ static void a_run_goes_to_a_lower_hole(void **state)
 	}
 	assert_int_equal(tn_run_alloc(&heap.pool, &lane[1], 13, where, &page),
 			 0);
-	ref = bind(page << TN_PAGE_SHIFT);
+	ref = tn_movable_bind(&lane[1], page << TN_PAGE_SHIFT);
 	tn16_store_relaxed(&heap.pool.tags[tn_tag_index(hole, 0)],
 			   TN_TAG_KEPT | 1);
 	tn_run_drop(&heap.pool, &lane[1], TN_OP_RUN, hole, 16);
 	assert_int_equal(tn_move_run(&mover, page), 0);
-	assert_int_equal(place(ref) >> TN_PAGE_SHIFT, hole);
-	assert_true(intact(ref));
+	assert_int_equal(tn_movable_place(ref) >> TN_PAGE_SHIFT, hole);
+	assert_true(tn_movable_intact(ref));
 	assert_int_equal(mover.ended, 13);
 	assert_int_equal(tn_move_run(&mover, hole), 0);
-	assert_int_equal(place(ref) >> TN_PAGE_SHIFT, hole);
+	assert_int_equal(tn_movable_place(ref) >> TN_PAGE_SHIFT, hole);
 	tn_heap_recover(&heap, 1);
 	assert_null(tn_heap_not_pristine(&heap.pool));
 }
@@ -540,9 +489,9 @@ static void one_object_is_moved_by_its_ref(void **state)
 
 	(void)state;
 	two_half_slabs();
-	at = place(upper[5]);
+	at = tn_movable_place(upper[5]);
 	assert_int_equal(tn_move_one(&mover, upper[5]), 1);
-	assert_int_not_equal(place(upper[5]), at);
+	assert_int_not_equal(tn_movable_place(upper[5]), at);
 	assert_int_equal(tn_move_one(&mover, upper[5] +
 				     (1ULL << TN_HANDLE_IDX_BITS)), -ESTALE);
 	tn64_store_relaxed(tn_lane_pins(&heap.pool.geo, heap.control[1], 1),
