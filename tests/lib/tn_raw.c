@@ -5,10 +5,12 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "proto/layout.h"
 #include "tests/lib/tn_test.h"
 
 int tn_raw_connect(const char *path)
@@ -205,4 +207,24 @@ int tn_raw_leave(int sock, uint32_t attach)
 	const struct tn_leave leave = { .attach = attach };
 
 	return tn_raw_call(sock, TN_MSG_LEAVE, &leave, sizeof(leave));
+}
+
+void tn_raw_poison(int sock, const char *name)
+{
+	struct tn_open_reply o;
+	struct tn_lane *lane;
+	uint8_t *control;
+	int fds[3];
+
+	assert_int_equal(tn_raw_open(sock, name, TN_PRODUCER, &o, fds), 0);
+	control = mmap(NULL, o.control_bytes, PROT_READ | PROT_WRITE,
+		       MAP_SHARED, fds[2], 0);
+	assert_ptr_not_equal(control, MAP_FAILED);
+	tn64_store_relaxed(&((struct tn_control *)(void *)control)->lanes, 1);
+	lane = (struct tn_lane *)(void *)(control + TN_PAGE_BYTES);
+	tn64_store_relaxed(&lane->op, TN_OP(77, 0, 0));
+	munmap(control, o.control_bytes);
+	assert_int_equal(tn_raw_leave(sock, o.attach), 0);
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
 }

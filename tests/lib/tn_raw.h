@@ -43,3 +43,7 @@ int tn_raw_open(int sock, const char *name, uint32_t role,
 		struct tn_open_reply *ret, int fds[3]);
 int tn_raw_stat(int sock, const char *name, struct tn_info *ret);
 int tn_raw_leave(int sock, uint32_t attach);
+
+/* Opens a pool and leaves it with a note in the control file that no client
+ * writes: tarnd poisons it. */
+void tn_raw_poison(int sock, const char *name);

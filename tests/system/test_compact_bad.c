@@ -306,34 +306,15 @@ static void a_destroyed_pool_cannot_be_compacted(void **state)
 	tarn_pool_close(other);
 }
 
-/* Leave it with a note in the control file that no client writes. */
-static void poison(const char *name)
-{
-	int sock = tn_raw_hello(tarnd.socket), fds[3];
-	struct tn_open_reply o;
-	uint8_t *control;
-
-	assert_int_equal(tn_raw_open(sock, name, TN_PRODUCER, &o, fds), 0);
-	control = mmap(NULL, o.control_bytes, PROT_READ | PROT_WRITE,
-		       MAP_SHARED, fds[2], 0);
-	assert_ptr_not_equal(control, MAP_FAILED);
-	tn64_store_relaxed(&((struct tn_control *)(void *)control)->lanes, 1);
-	tn64_store_relaxed(&((struct tn_lane *)(void *)
-			     (control + TN_PAGE_BYTES))->op, TN_OP(77, 0, 0));
-	munmap(control, o.control_bytes);
-	assert_int_equal(tn_raw_leave(sock, o.attach), 0);
-	for (int i = 0; i < 3; i++)
-		close(fds[i]);
-	close(sock);
-}
-
 static void a_poisoned_pool_is_not_compacted(void **state)
 {
+	int sock = tn_raw_hello(tarnd.socket);
 	struct tarn_compaction c = { .sz = sizeof(c) };
 
 	(void)state;
 	make_holes(pool);
-	poison("p");
+	tn_raw_poison(sock, "p");
+	close(sock);
 	assert_int_equal(tarn_compact(tarn, "p", 100, NULL, NULL, NULL),
 			 -EUCLEAN);
 	assert_int_equal(tarn_compact(tarn, "p", 0, NULL, NULL, &c), 0);

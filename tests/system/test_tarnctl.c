@@ -295,35 +295,16 @@ static void stat_shows_only_what_the_mode_allows(void **state)
 	assert_int_equal(status_as_nobody("seen"), 0);
 }
 
-/* Leave it with a note in the control file that no client writes. */
-static void poison(const char *name)
-{
-	int sock = tn_raw_hello(tarnd.socket), fds[3];
-	struct tn_open_reply o;
-	struct tn_lane *lane;
-	uint8_t *control;
-
-	assert_int_equal(tn_raw_open(sock, name, TN_PRODUCER, &o, fds), 0);
-	control = mmap(NULL, o.control_bytes, PROT_READ | PROT_WRITE,
-		       MAP_SHARED, fds[2], 0);
-	assert_ptr_not_equal(control, MAP_FAILED);
-	tn64_store_relaxed(&((struct tn_control *)(void *)control)->lanes, 1);
-	lane = (struct tn_lane *)(void *)(control + TN_PAGE_BYTES);
-	tn64_store_relaxed(&lane->op, TN_OP(77, 0, 0));
-	munmap(control, o.control_bytes);
-	assert_int_equal(tn_raw_leave(sock, o.attach), 0);
-	for (int i = 0; i < 3; i++)
-		close(fds[i]);
-	close(sock);
-}
-
 static void a_poisoned_pool_is_shown_as_one(void **state)
 {
+	int sock = tn_raw_hello(tarnd.socket);
+
 	(void)state;
 	assert_int_equal(tool_run(CTL "create good --bytes 1M"), 0);
 	assert_int_equal(tool_run(CTL "create bad --bytes 1M"), 0);
 	assert_int_equal(tool_run(CTL "list | grep -c poisoned"), 1);
-	poison("bad");
+	tn_raw_poison(sock, "bad");
+	close(sock);
 	assert_int_equal(tool_run(CTL "list | grep '^bad .*poisoned'"), 0);
 	assert_int_equal(tool_run(CTL "list | grep '^good .*poisoned'"), 1);
 	assert_int_equal(tool_run(CTL "stat bad"), 0);
