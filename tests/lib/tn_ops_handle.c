@@ -9,6 +9,7 @@
 #include "pool/share.h"
 #include "tarn/handle.h"
 #include "tests/lib/tn_ops.h"
+#include "tests/lib/tn_outcomes.h"
 
 #define CLASS (TN_CLASS_MOVABLE + 63) /* 16 KiB: few slots in a slab */
 
@@ -367,15 +368,6 @@ static void being_moved(struct tn_world *w, const struct tn_deed *op)
 	tn_move_note(&mover, 0);
 	tn64_store_relaxed(place, tn64_load_relaxed(place) ^ 3ULL << 62);
 }
-
-#define OWN (TN_TAG_HELD | TN_DEAD)
-#define OTHERS (TN_TAG_HELD | TN_LIVING)
-#define OFFERED (TN_TAG_GIVEN | TN_DEAD)
-#define FREE { true, 0, TN_WORD_ANY }
-#define STAYS(tag) { true, tag, TN_WORD_ANY }
-#define FREE_OR(tag) { FREE, STAYS(tag) }
-#define IN_OR_FREE \
-	{ { true, 0, TN_WORD_EMPTY }, { true, TN_TAG_POOL, TN_WORD_HOLDS_IT } }
 
 const struct tn_deed tn_ops_handle[] = {
 	{ "halloc", "first: lane start", newcomer, act_halloc, .pages = 64 },

@@ -5,6 +5,7 @@
 
 #include "pool/cache.h"
 #include "tests/lib/tn_ops.h"
+#include "tests/lib/tn_outcomes.h"
 
 /* A word for the pool's, in an object of the pool's. */
 static void make_word(struct tn_world *w)
@@ -161,15 +162,6 @@ static const char *root_is_whole(struct tn_world *w, const struct tn_deed *op)
 	return ref && !tn_ref_ok(&w->heap.pool, ref) ?
 	       "the root leads to nowhere" : NULL;
 }
-
-#define OWN (TN_TAG_HELD | TN_DEAD)
-#define OTHERS (TN_TAG_HELD | TN_LIVING)
-#define OFFERED (TN_TAG_GIVEN | TN_DEAD)
-#define FREE { true, 0, TN_WORD_ANY }
-#define STAYS(tag) { true, tag, TN_WORD_ANY }
-#define FREE_OR(tag) { FREE, STAYS(tag) }
-#define IN_OR_FREE \
-	{ { true, 0, TN_WORD_EMPTY }, { true, TN_TAG_POOL, TN_WORD_HOLDS_IT } }
 
 const struct tn_deed tn_ops_hold[] = {
 	{ "give", "a slot", subject, act_give, .n = OWN,
