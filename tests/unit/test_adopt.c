@@ -289,6 +289,23 @@ static int live_for_ever(void *arg)
 		pause();
 }
 
+/* Another process, attached to p; then tarnd is gone again. */
+static pid_t start_another(void)
+{
+	int fds[2];
+	pid_t pid;
+	char c;
+
+	tn_manager_up(&m);
+	assert_int_equal(pipe(fds), 0);
+	pid = tn_test_spawn(live_for_ever, &fds[1]);
+	assert_int_equal(read(fds[0], &c, 1), 1);
+	close(fds[0]);
+	close(fds[1]);
+	tn_manager_end(&m, SIGKILL);
+	return pid;
+}
+
 static unsigned clients_of_p(void)
 {
 	struct tarn_pool_info info;
@@ -299,18 +316,10 @@ static unsigned clients_of_p(void)
 
 static void a_lost_pidfd_is_found_again(void **state)
 {
-	int fds[2];
 	pid_t pid;
-	char c;
 
 	(void)state;
-	tn_manager_up(&m);
-	assert_int_equal(pipe(fds), 0);
-	pid = tn_test_spawn(live_for_ever, &fds[1]);
-	assert_int_equal(read(fds[0], &c, 1), 1);
-	close(fds[0]);
-	close(fds[1]);
-	tn_manager_end(&m, SIGKILL);
+	pid = start_another();
 	for (struct tn_stored *s; (s = tn_manager_find(&m, "t1s", NULL));)
 		tn_manager_drop(&m, s);
 	tn_manager_up(&m);
@@ -324,18 +333,10 @@ static void a_lost_pidfd_is_found_again(void **state)
 
 static void a_lost_pidfd_of_a_dead_process_is_its_death(void **state)
 {
-	int fds[2];
 	pid_t pid;
-	char c;
 
 	(void)state;
-	tn_manager_up(&m);
-	assert_int_equal(pipe(fds), 0);
-	pid = tn_test_spawn(live_for_ever, &fds[1]);
-	assert_int_equal(read(fds[0], &c, 1), 1);
-	close(fds[0]);
-	close(fds[1]);
-	tn_manager_end(&m, SIGKILL);
+	pid = start_another();
 	kill(pid, SIGKILL);
 	tn_test_wait(pid);
 	for (struct tn_stored *s; (s = tn_manager_find(&m, "t1s", NULL));)
@@ -380,23 +381,16 @@ static void a_lost_connection_is_made_anew(void **state)
 static void connections_of_two_processes_are_not_mixed_up(void **state)
 {
 	struct tn_stored *a, *b;
-	int fds[2];
 	pid_t pid;
-	char c;
+	int fd;
 
 	(void)state;
-	tn_manager_up(&m);
-	assert_int_equal(pipe(fds), 0);
-	pid = tn_test_spawn(live_for_ever, &fds[1]);
-	assert_int_equal(read(fds[0], &c, 1), 1);
-	close(fds[0]);
-	close(fds[1]);
-	tn_manager_end(&m, SIGKILL);
+	pid = start_another();
 	a = nth("t1c", 0);
 	b = nth("t1c", 1);
-	fds[0] = a->fd;
+	fd = a->fd;
 	a->fd = b->fd;
-	b->fd = fds[0];
+	b->fd = fd;
 	all_goes_on();
 	assert_true(tn_test_daemon_said(&m.d, "its connection was not"));
 	assert_int_equal(clients_of_p(), 2);
