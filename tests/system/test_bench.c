@@ -62,6 +62,25 @@ static void memory_is_filled_and_counted(void **state)
 	check("memory");
 }
 
+static void objects_are_pinned_and_freed(void **state)
+{
+	(void)state;
+	check("handles");
+}
+
+/* `make bench-frag`: before compaction, during it and after it */
+static void what_lives_is_intact_after_compaction(void **state)
+{
+	(void)state;
+	check("frag");
+}
+
+static void objects_move_while_they_are_used(void **state)
+{
+	(void)state;
+	check("mover");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -72,6 +91,9 @@ int main(void)
 		TN_TEST(clients_and_pools_of_any_number_and_size),
 		TN_TEST(clients_come_and_are_killed),
 		TN_TEST(memory_is_filled_and_counted),
+		TN_TEST(objects_are_pinned_and_freed),
+		TN_TEST(what_lives_is_intact_after_compaction),
+		TN_TEST(objects_move_while_they_are_used),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
