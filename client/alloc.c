@@ -30,12 +30,7 @@ static tn_cold void *alloc_slow(struct tarn_pool *pool, unsigned class)
 	if (!lane)
 		return NULL;
 	m = &lane->rack.mags[class];
-	r = m->top == m->base ? tn_rack_fill(&lane->rack, class) : 0;
-	if (r == -ENOMEM) {
-		/* others may want what we keep in other classes; so may we */
-		tn_rack_flush(&lane->rack);
-		r = tn_rack_fill(&lane->rack, class);
-	}
+	r = m->top == m->base ? tn_lane_fill(&lane->rack, class) : 0;
 	if (r < 0)
 		return tn_null_errno(r);
 	return tn_rack_pop(&lane->rack, m);
@@ -58,7 +53,6 @@ static inline void *alloc_class(struct tarn_pool *pool, unsigned class)
 static tn_cold void *alloc_run(struct tarn_pool *pool, uint64_t pages,
 				unsigned policy)
 {
-	struct tn_rack *rack;
 	struct tarn_lane *lane;
 	uint64_t page;
 	int r;
@@ -71,12 +65,7 @@ static tn_cold void *alloc_run(struct tarn_pool *pool, uint64_t pages,
 	lane = tn_lane_slow(pool);
 	if (!lane)
 		return NULL;
-	rack = &lane->rack;
-	r = tn_run_alloc(rack->pool, &rack->ref, pages, policy, &page);
-	if (r == -ENOMEM) {
-		tn_rack_flush(rack);
-		r = tn_run_alloc(rack->pool, &rack->ref, pages, policy, &page);
-	}
+	r = tn_lane_run(&lane->rack, pages, policy, &page);
 	if (r < 0)
 		return tn_null_errno(r);
 	return pool->p.data + (page << TN_PAGE_SHIFT);

@@ -10,18 +10,12 @@
 #include "client/lane.h"
 #include "pool/fit.h"
 #include "pool/handle.h"
-#include "pool/run.h"
 
 static void *take(struct tn_rack *rack, unsigned class)
 {
 	struct tn_mag *m = &rack->mags[class];
-	int r = m->top == m->base ? tn_rack_fill(rack, class) : 0;
+	int r = m->top == m->base ? tn_lane_fill(rack, class) : 0;
 
-	if (r == -ENOMEM) {
-		/* others may want what we keep in other classes; so may we */
-		tn_rack_flush(rack);
-		r = tn_rack_fill(rack, class);
-	}
 	return r < 0 ? tn_null_errno(r) : tn_rack_pop(rack, m);
 }
 
@@ -39,13 +33,7 @@ static int take_object(struct tarn_pool *pool, struct tn_rack *rack,
 		*ret_off = p ? tn_pool_off(rack->pool, p) : 0;
 		return p ? 0 : -errno;
 	}
-	r = tn_run_alloc(rack->pool, &rack->ref, pages,
-			 rack->pool->policy | among, &page);
-	if (r == -ENOMEM) {
-		tn_rack_flush(rack);
-		r = tn_run_alloc(rack->pool, &rack->ref, pages,
-				 rack->pool->policy | among, &page);
-	}
+	r = tn_lane_run(rack, pages, rack->pool->policy | among, &page);
 	*ret_off = r < 0 ? 0 : page << TN_PAGE_SHIFT;
 	return r;
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "client/process.h"
+#include "pool/run.h"
 
 /* Every lane that a thread has, by the pool's key. */
 struct tn_thread_lanes {
@@ -251,4 +252,25 @@ void tn_lanes_close(struct tarn_pool *pool)
 	}
 	pool->key = 0;
 	tn_process_unlock();
+}
+
+int tn_lane_fill(struct tn_rack *rack, unsigned class)
+{
+	int r = tn_rack_fill(rack, class);
+
+	if (r != -ENOMEM)
+		return r;
+	tn_rack_flush(rack);
+	return tn_rack_fill(rack, class);
+}
+
+int tn_lane_run(struct tn_rack *rack, uint64_t pages, unsigned where,
+		uint64_t *ret_page)
+{
+	int r = tn_run_alloc(rack->pool, &rack->ref, pages, where, ret_page);
+
+	if (r != -ENOMEM)
+		return r;
+	tn_rack_flush(rack);
+	return tn_run_alloc(rack->pool, &rack->ref, pages, where, ret_page);
 }

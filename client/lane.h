@@ -39,6 +39,13 @@ extern __thread struct tn_thread tn_thread
  * here: in a forked process, what the thread remembers is wiped. */
 struct tarn_lane *tn_lane_slow(struct tarn_pool *pool);
 
+/* More slots of a class for an empty magazine; a run. If there is no room, all
+ * that the rack keeps goes back: others may want it, and so may we. Return: as
+ * tn_rack_fill() and tn_run_alloc(). */
+int tn_lane_fill(struct tn_rack *rack, unsigned class);
+int tn_lane_run(struct tn_rack *rack, uint64_t pages, unsigned where,
+		uint64_t *ret_page);
+
 /* How a call that returns a pointer fails. */
 static inline void *tn_null_errno(int r)
 {
