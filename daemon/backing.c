@@ -140,11 +140,19 @@ int backing_reserve(const struct backing *b, uint64_t off, uint64_t bytes)
 	       tn_neg_errno() : 0;
 }
 
+int backing_punch_at(const struct backing *b, uint64_t off, uint64_t bytes)
+{
+	const int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+
+	return fallocate(b->fd, mode, (off_t)off, (off_t)bytes) < 0 ?
+	       tn_neg_errno() : 0;
+}
+
 int backing_punch(const struct backing *b, uint64_t off, bool blind,
 		  uint64_t *ret_off)
 {
-	const int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 	off_t from = blind ? (off_t)off : lseek(b->fd, (off_t)off, SEEK_DATA);
+	int r;
 
 	if (from < 0 && errno != ENXIO)
 		return tn_neg_errno();
@@ -152,8 +160,8 @@ int backing_punch(const struct backing *b, uint64_t off, bool blind,
 		*ret_off = b->bytes;
 		return 0;
 	}
-	if (fallocate(b->fd, mode, from, PUNCH_BYTES) < 0)
-		return tn_neg_errno();
-	*ret_off = tn_min64(b->bytes, (uint64_t)from + PUNCH_BYTES);
-	return 0;
+	r = backing_punch_at(b, (uint64_t)from, PUNCH_BYTES);
+	if (r == 0)
+		*ret_off = tn_min64(b->bytes, (uint64_t)from + PUNCH_BYTES);
+	return r;
 }

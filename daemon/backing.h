@@ -65,5 +65,8 @@ int backing_reserve(const struct backing *b, uint64_t off, uint64_t bytes);
 int backing_punch(const struct backing *b, uint64_t off, bool blind,
 		  uint64_t *ret_off);
 
+/** backing_punch_at() - give back [@off, @off + @bytes). Return: 0, -errno */
+int backing_punch_at(const struct backing *b, uint64_t off, uint64_t bytes);
+
 /** backing_resident() - bytes of memory behind it */
 uint64_t backing_resident(const struct backing *b);

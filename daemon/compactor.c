@@ -41,7 +41,6 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <fcntl.h>
 #include <linux/membarrier.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +48,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
 #include "daemon/attachment.h"
 #include "daemon/clock.h"
 #include "daemon/housekeeper.h"
@@ -165,12 +163,6 @@ void compactor_status(struct pool *pool, struct tn_compaction *ret)
 
 /* Punching */
 
-static int punch_at(const struct backing *b, uint64_t off, uint64_t bytes)
-{
-	return fallocate(b->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			 (off_t)off, (off_t)bytes) < 0 ? tn_neg_errno() : 0;
-}
-
 /* The lowest free pages are those that are used next. */
 static int punch(void *arg, uint64_t page, uint64_t n)
 {
@@ -183,11 +175,11 @@ static int punch(void *arg, uint64_t page, uint64_t n)
 		return 0;
 	}
 	if (page < handles)
-		return punch_at(&pool->data, page << TN_PAGE_SHIFT,
+		return backing_punch_at(&pool->data, page << TN_PAGE_SHIFT,
+					n << TN_PAGE_SHIFT);
+	return backing_punch_at(&pool->meta, pool->geo.handles +
+				((page - handles) << TN_PAGE_SHIFT),
 				n << TN_PAGE_SHIFT);
-	return punch_at(&pool->meta, pool->geo.handles +
-			((page - handles) << TN_PAGE_SHIFT),
-			n << TN_PAGE_SHIFT);
 }
 
 /* What the allocator knows about an area that is free now. */
@@ -195,7 +187,7 @@ static int punch_meta(void *arg, uint64_t off, uint64_t bytes)
 {
 	const struct compaction *run = arg;
 
-	return run->keep ? 0 : punch_at(&run->pool->meta, off, bytes);
+	return run->keep ? 0 : backing_punch_at(&run->pool->meta, off, bytes);
 }
 
 /* The next stretch of the file at or after @at that is in memory, an area at
