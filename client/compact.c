@@ -34,9 +34,9 @@ static void to_public(const struct tn_compaction *in,
 		.unasked = in->unasked,
 		.running = in->state == TN_COMPACTION_MOVES ||
 			   in->state == TN_COMPACTION_PUNCHES,
-		.compact_percent = in->rule & 255,
-		.compact_start = in->rule >> 8 & 255,
-		.compact_stop = in->rule >> 16 & 255,
+		.compact_percent = TN_COMPACT_PERCENT(in->rule),
+		.compact_start = TN_COMPACT_START(in->rule),
+		.compact_stop = TN_COMPACT_STOP(in->rule),
 	};
 }
 

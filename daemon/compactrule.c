@@ -37,9 +37,9 @@ uint32_t compact_rule_pack(const struct compact_rule *rule)
 struct compact_rule compact_rule_unpack(uint32_t packed)
 {
 	return (struct compact_rule){
-		.percent = (uint8_t)packed,
-		.start = (uint8_t)(packed >> 8),
-		.stop = (uint8_t)(packed >> 16),
+		.percent = TN_COMPACT_PERCENT(packed),
+		.start = TN_COMPACT_START(packed),
+		.stop = TN_COMPACT_STOP(packed),
 	};
 }
 

@@ -104,6 +104,9 @@ TN_SIZE(tn_hello_reply, 24);
 #define TN_COMPACT_RULE(percent, start, stop) \
 	((uint32_t)(percent) | (uint32_t)(start) << 8 | (uint32_t)(stop) << 16)
 #define TN_COMPACT_RULE_BITS 24
+#define TN_COMPACT_PERCENT(rule) ((rule) & 255)
+#define TN_COMPACT_START(rule) ((rule) >> 8 & 255)
+#define TN_COMPACT_STOP(rule) ((rule) >> 16 & 255)
 #define TN_COMPACT_NEVER 255U
 
 struct tn_create {
