@@ -196,7 +196,8 @@ static int recover_area(struct tn_recover *r, uint64_t area, unsigned budget)
 	return 0;
 }
 
-/* Areas from r->at to @end. Return: 1 the budget is used up; 0; -EUCLEAN */
+/* Areas from r->at to @end; then r->at is the first again. Return: 1 the budget
+ * is used up; 0; -EUCLEAN */
 static int recover_pages(struct tn_recover *r, uint64_t end, unsigned budget)
 {
 	tn_a64 *words = tn_touched_areas(r->pool, TN_CLIENT_SLOT(r->client));
@@ -229,6 +230,8 @@ static int recover_pages(struct tn_recover *r, uint64_t end, unsigned budget)
 		r->kept = false;
 		r->at++;
 	}
+	r->at = 0;
+	r->page = 0;
 	return 0;
 }
 
@@ -314,8 +317,6 @@ static int recover_handles_phase(struct tn_recover *r, unsigned budget)
 
 	if (e)
 		return e;
-	r->at = 0;
-	r->page = 0;
 	r->phase = PHASE_PAGES;
 	return 1;
 }
@@ -326,8 +327,6 @@ static int recover_pages_phase(struct tn_recover *r, unsigned budget)
 
 	if (e)
 		return e;
-	r->at = 0;
-	r->page = 0;
 	if (r->later) {
 		r->later = false;
 		r->at = r->pool->geo.n_data_areas;
