@@ -430,17 +430,29 @@ static void on_again(evutil_socket_t fd, short what, void *arg)
 	go_on(arg);
 }
 
+/* After a burst, which may have been longer than it should: its last slice is
+ * over when it is over. */
+static struct timeval rest_of(const struct compaction *run)
+{
+	unsigned percent = tn32_load_relaxed(&run->percent);
+	uint64_t took = (uint64_t)(clock_ns() - run->burst_began), us;
+
+	us = tn_max64(took, BURST_NS) / 1000 * (100 - percent) / percent;
+	if (run->mover.held.control)
+		us = tn_max64(us, HELD_REST_US);
+	return (struct timeval){
+		.tv_sec = (time_t)(us / 1000000),
+		.tv_usec = (suseconds_t)(us % 1000000),
+	};
+}
+
 static void on_done(struct reaper_task *task)
 {
 	struct compactor *c = of_task(task);
-	unsigned percent = tn32_load_relaxed(&c->run->percent);
-	struct timeval rest = {
-		.tv_usec = BURST_NS / 1000 * (100 - percent) / percent,
-	};
+	struct timeval rest;
 
-	if (c->run->mover.held.control)
-		rest.tv_usec = tn_max64((uint64_t)rest.tv_usec, HELD_REST_US);
 	if (task->result == -EAGAIN && c->again && !c->run->pool->unlinked) {
+		rest = rest_of(c->run);
 		evtimer_add(c->again, &rest);
 		return;
 	}
