@@ -59,7 +59,8 @@ TARN_API size_t tarn_hbytes(const struct tarn_pool *pool, tarn_ref handle);
  * Each pin wants an unpin of the same thread; pins of one handle nest. If a
  * process died while it had the object pinned by this call, the next pin, of
  * whoever and of either kind, is refused once with EOWNERDEAD: what is there
- * may be half written. The one after that goes ahead.
+ * may be half written. The one after that goes ahead. tarnd knows of the death
+ * a moment later; a pin before that succeeds.
  *
  * Crash: a process that dies lets go of its pins.
  * Fork: pins are the parent's.
