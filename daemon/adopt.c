@@ -170,7 +170,7 @@ static void find_session_fds(struct adoption *ad, uint32_t index,
 
 	*ret = (struct session_fds){ .sock = NULL };
 	inherit_for_each(i, ad->in, KEEPER_SESSION, index) {
-		if (!ret->pidfd && peer_is_pidfd(i->fd))
+		if (!ret->pidfd && peer_is_pidfd(&peer, i->fd))
 			ret->pidfd = i;
 		else if (!ret->live && record->id && live_check(i->fd))
 			ret->live = i;

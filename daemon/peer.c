@@ -2,6 +2,7 @@
 #include "daemon/peer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -152,18 +153,37 @@ int peer_restore(struct peer *peer, int sock)
 	return r;
 }
 
-/* A name of the kernel's: pidfd:[inode], or before 6.9 anon_inode:[pidfd]. */
-bool peer_is_pidfd(int fd)
+/* A name of the kernel's: pidfd:[inode], or before 6.9 anon_inode:[pidfd]. One
+ * that was opened anew as O_PATH has it too, but tells of no death. */
+static bool is_pidfd(int fd)
 {
+	int flags = fcntl(fd, F_GETFL);
 	char path[32], is[64];
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	n = readlink(path, is, sizeof(is) - 1);
-	if (n < 0)
+	if (n < 0 || flags < 0 || flags & O_PATH)
 		return false;
 	is[n] = '\0';
 	return !strncmp(is, "pidfd:[", 7) || !strcmp(is, "anon_inode:[pidfd]");
+}
+
+bool peer_is_pidfd(const struct peer *peer, int fd)
+{
+	char path[40], line[128];
+	int pid = 0;
+	bool told = false;
+	FILE *info;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	info = is_pidfd(fd) ? fopen(path, "re") : NULL;
+	if (!info)
+		return false;
+	while (!told && fgets(line, sizeof(line), info))
+		told = sscanf(line, "Pid: %d", &pid) == 1;
+	fclose(info);
+	return told && (pid == -1 || pid == peer->pid);
 }
 
 void peer_fini(struct peer *peer)

@@ -51,8 +51,9 @@ bool peer_has_made(const struct peer *peer, int sock);
 /** peer_is_lost() - restored as PEER_GONE, but it may live all the same */
 bool peer_is_lost(const struct peer *peer);
 
-/** peer_is_pidfd() - is it a pidfd, of whomever? */
-bool peer_is_pidfd(int fd);
+/** peer_is_pidfd() - is it a pidfd, of the process that has this .pid or of one
+ *  that is dead and has none any more? */
+bool peer_is_pidfd(const struct peer *peer, int fd);
 
 /**
  * peer_same() - is that one living process, of one uid?

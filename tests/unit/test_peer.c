@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "daemon/peer.h"
 
+#include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -66,7 +68,7 @@ static void watch(bool by_pid)
 	assert_int_equal(peer.uid, geteuid());
 	assert_false(readable(peer.pidfd));
 	kill(pid, SIGKILL);
-	tn_test_eventually(5, readable(peer.pidfd));
+	tn_test_eventually(readable(peer.pidfd));
 	assert_int_equal(tn_test_wait(pid), 128 + SIGKILL);
 	peer_fini(&peer);
 	assert_int_equal(peer.pidfd, -1);
@@ -158,7 +160,7 @@ static void a_process_is_the_same_as_long_as_it_lives(void **state)
 	is_same(&child[0], &child[1], false);
 	child[1].uid--;
 	kill(pid, SIGKILL);
-	tn_test_eventually(5, readable(child[0].pidfd));
+	tn_test_eventually(readable(child[0].pidfd));
 	is_same(&child[0], &child[1], false);
 	tn_test_wait(pid);
 	peer_fini(&child[0]);
@@ -167,6 +169,35 @@ static void a_process_is_the_same_as_long_as_it_lives(void **state)
 	close(sock[0]);
 	close(sock[1]);
 	close(ours);
+}
+
+/* A descriptor from the store: of that process, or of one that is dead. */
+static void only_a_pidfd_of_its_own_will_do(void **state)
+{
+	pid_t pid = tn_test_spawn(connect_and_wait, NULL);
+	int sock = accept(listener, NULL, NULL), again;
+	struct peer peer, other = PEER_NONE;
+	char path[64];
+
+	(void)state;
+	other.pid = getpid();
+	assert_int_equal(peer_init(&peer, sock, false), 0);
+	assert_true(peer_is_pidfd(&peer, peer.pidfd));
+	assert_false(peer_is_pidfd(&other, peer.pidfd));
+	assert_false(peer_is_pidfd(&peer, sock));
+	assert_false(peer_is_pidfd(&peer, -1));
+	/* it has the name of one, and never becomes readable */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", peer.pidfd);
+	again = open(path, O_PATH | O_CLOEXEC);
+	if (again >= 0)
+		assert_false(peer_is_pidfd(&peer, again));
+	kill(pid, SIGKILL);
+	tn_test_wait(pid);
+	assert_true(peer_is_pidfd(&peer, peer.pidfd));
+	assert_true(peer_is_pidfd(&other, peer.pidfd));
+	close(again);
+	peer_fini(&peer);
+	close(sock);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -179,6 +210,7 @@ int main(void)
 		TEST(a_peer_that_died_before_is_gone),
 		TEST(supplementary_groups_are_known),
 		TEST(a_process_is_the_same_as_long_as_it_lives),
+		TEST(only_a_pidfd_of_its_own_will_do),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
