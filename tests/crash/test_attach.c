@@ -110,11 +110,11 @@ static void a_death_at_any_system_call_leaves_nothing(void **state)
 	(void)state;
 	/* one that ends as it should, so that tarnd has seen all there is */
 	assert_false(killed_after(100000));
-	tn_test_eventually(5, clients() == 1);
+	tn_test_eventually(clients() == 1);
 	usleep(100000);
 	before = tn_test_fd_count(daemon_.pid);
 	while (killed_after(stops)) {
-		tn_test_eventually(5, clients() == 1);
+		tn_test_eventually(clients() == 1);
 		if (tn_view_not_pristine(pool))
 			fail_msg("after %u stops: %s", stops,
 				 tn_view_not_pristine(pool));

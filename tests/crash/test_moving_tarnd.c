@@ -201,7 +201,7 @@ static void leave_nothing(void)
 	struct tarn_pool_info info;
 	int r;
 
-	tn_test_eventually(30, tarn_pool_stat(tarn, "p", &info) == 0 &&
+	tn_test_eventually(tarn_pool_stat(tarn, "p", &info) == 0 &&
 			   info.n_clients == 1);
 	for (unsigned i = 0; i < N_COMMON; i++)
 		assert_int_equal(tarn_hfree(pool, shared->common[i].h), 0);

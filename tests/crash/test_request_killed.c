@@ -73,7 +73,7 @@ static void end(void)
 {
 	tn_conn_unref(conn);
 	conn = NULL;
-	tn_test_eventually(10, n_stored("t1s") == 2 && n_stored("t1c") == 1);
+	tn_test_eventually(n_stored("t1s") == 2 && n_stored("t1c") == 1);
 }
 
 /* HELLO */
@@ -85,7 +85,7 @@ static int make_hello(void)
 
 static void check_hello(void)
 {
-	tn_test_eventually(10, n_stored("t1c") == 2);
+	tn_test_eventually(n_stored("t1c") == 2);
 	assert_int_equal(n_stored("t1s"), 4);
 	assert_int_equal(tn_conn_call(conn, TN_MSG_PING, NULL, 0, NULL, NULL,
 				      NULL, NULL), 0);
@@ -109,7 +109,7 @@ static void check_create(void)
 {
 	assert_int_equal(n_stored("t1p"), 6);
 	assert_int_equal(tarn_pool_destroy(t, "x"), 0);
-	tn_test_eventually(10, n_stored("t1p") == 3);
+	tn_test_eventually(n_stored("t1p") == 3);
 	end();
 }
 
@@ -129,7 +129,7 @@ static int make_destroy(void)
 
 static void check_destroy(void)
 {
-	tn_test_eventually(10, n_stored("t1p") == 3);
+	tn_test_eventually(n_stored("t1p") == 3);
 	assert_int_equal(tarn_pool_destroy(t, "x"), -ENOENT);
 	end();
 }
@@ -172,7 +172,7 @@ static int make_leave(void)
 static void check_leave(void)
 {
 	assert_int_equal(n_clients(), 0);
-	tn_test_eventually(10, n_stored("t1a") == 0);
+	tn_test_eventually(n_stored("t1a") == 0);
 	end();
 }
 
@@ -206,7 +206,7 @@ static void prepare_rejoin(void)
 {
 	prepare_leave();
 	lose_connection();
-	tn_test_eventually(10, n_stored("t1c") == 1);
+	tn_test_eventually(n_stored("t1c") == 1);
 }
 
 static int make_rejoin(void)

@@ -155,7 +155,7 @@ static void the_ledger_is_what_an_audit_says(void)
 
 	tn_manager_run(&m);
 	assert_int_equal(tarn_connect(NULL, &t), 0);
-	tn_test_eventually(20, tarn_pool_stat(t, "load", &info) == 0 &&
+	tn_test_eventually(tarn_pool_stat(t, "load", &info) == 0 &&
 			   info.n_clients == 0);
 	only_the_pool(t);
 	assert_int_equal(tarn_audit(t, "load", TARN_AUDIT_QUIESCENT, &audit),
@@ -167,10 +167,10 @@ static void the_ledger_is_what_an_audit_says(void)
 	assert_int_equal(audit.n_controls, 2); /* tarnd and the auditor */
 	tarn_disconnect(t);
 	/* and without this connection there is the pool, and nothing else */
-	tn_test_eventually(5, (count_ledger(n), n[LEDGER_SESSIONS] == 0));
+	tn_test_eventually((count_ledger(n), n[LEDGER_SESSIONS] == 0));
 	assert_int_equal(n[LEDGER_POOLS], 1);
 	assert_int_equal(n[LEDGER_ATTACHMENTS], 0);
-	tn_test_eventually(5, tn_manager_count(&m, "t1") == 1 + 3);
+	tn_test_eventually(tn_manager_count(&m, "t1") == 1 + 3);
 	tn_manager_rest(&m);
 }
 

@@ -381,10 +381,10 @@ static void empty_pool(void)
 			assert_int_equal(tarn_free(pool, tarn_ptr(pool, ref)),
 					 0);
 	assert_int_equal(tarn_free(pool, cell), 0);
-	tn_test_eventually(10, live_objects(pool) == 0);
+	tn_test_eventually(live_objects(pool) == 0);
 	tarn_pool_close(pool);
 	pool = open_pool(TARN_OBSERVER);
-	tn_test_eventually(10, !tn_view_not_pristine(pool));
+	tn_test_eventually(!tn_view_not_pristine(pool));
 	tarn_pool_close(pool);
 }
 

@@ -219,7 +219,7 @@ static void child_of_pool(struct pass *p)
 
 static bool daemon_settles(void)
 {
-	int64_t end = tn_test_now_ms() + 5000;
+	int64_t end = tn_test_now_ms() + TN_TEST_PATIENCE_MS;
 
 	while (tn_test_fd_count(d.pid) > daemon_fds) {
 		if (tn_test_now_ms() > end)
@@ -250,7 +250,7 @@ static void remove_pool(void)
 {
 	struct tarn *t;
 
-	tn_test_eventually(10, tarn_connect(d.socket, &t) == 0);
+	tn_test_eventually(tarn_connect(d.socket, &t) == 0);
 	tarn_pool_destroy(t, "f");
 	tarn_disconnect(t);
 }

@@ -38,7 +38,7 @@ enum { UP = -1, STILL_THERE = -2 };
 /* Return: a wait status if it has ended, or UP, or STILL_THERE */
 static int outcome(bool may_be_up)
 {
-	int64_t end = tn_test_now_ms() + 5000;
+	int64_t end = tn_test_now_ms() + TN_TEST_PATIENCE_MS;
 	int status;
 
 	while (tn_test_now_ms() < end) {

@@ -382,13 +382,13 @@ static void audit_at_rest(struct tarn *t)
 {
 	struct tarn_audit a;
 
-	tn_test_eventually(10, all_have_left(t));
+	tn_test_eventually(all_have_left(t));
 	a = audit(t, TARN_AUDIT_QUIESCENT);
 	assert_int_equal(a.slots_held + a.slots_kept + a.slots_given, 0);
 	assert_int_equal(a.slots_shared + a.holds + a.slots_link, 0);
 	assert_int_equal(a.slots_handle + a.runs_handle + a.handles, 0);
 	empty_cells(t);
-	tn_test_eventually(10, all_have_left(t));
+	tn_test_eventually(all_have_left(t));
 	a = audit(t, TARN_AUDIT_QUIESCENT);
 	if (a.n_weak)
 		fail_msg("%s: %s", a.weak.sentence, a.weak.text);

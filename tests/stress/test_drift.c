@@ -100,7 +100,7 @@ static void daemon_is_as_it_was(const char *what, int (*fn)(void *), long n)
 	fds = tn_test_fd_count(d.pid);
 	before = resident_kib(d.pid);
 	run(fn, n);
-	tn_test_eventually(10, tn_test_fd_count(d.pid) == fds);
+	tn_test_eventually(tn_test_fd_count(d.pid) == fds);
 	after = resident_kib(d.pid);
 	printf("# %ld %s: %d descriptors before and after, "
 	       "%ld KiB resident before, %ld after\n", n, what, fds, before,

@@ -428,7 +428,7 @@ static void assert_pool_as_new(const struct tarn_stats *new)
 	tarn_pool_close(pool);
 
 	pool = open_pool(TARN_OBSERVER);
-	tn_test_eventually(10, nobody_else_is_there(pool));
+	tn_test_eventually(nobody_else_is_there(pool));
 	assert_null(tn_view_not_pristine(pool));
 	read_stats(pool, &s);
 	assert_int_equal(s.live_objects, 0);

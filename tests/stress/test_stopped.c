@@ -180,7 +180,7 @@ static int start(void **state)
 		n[i] = i;
 		client_pid[i] = tn_test_spawn(run_client, &n[i]);
 	}
-	tn_test_eventually(10, shared->n_ready == N_CLIENTS);
+	tn_test_eventually(shared->n_ready == N_CLIENTS);
 	return r;
 }
 
@@ -213,7 +213,7 @@ static int stop(void **state)
 			assert_int_equal(tarn_free(pool, tarn_ptr(pool, ref)),
 					 0);
 	assert_int_equal(tarn_free(pool, cell), 0);
-	tn_test_eventually(10, live_objects(pool) == 0);
+	tn_test_eventually(live_objects(pool) == 0);
 	tarn_pool_close(pool);
 	tn_test_daemon_stop(&daemon_);
 	return tn_test_teardown(state);

@@ -409,7 +409,7 @@ static void a_fork_amid_other_threads_calls_is_harmless(void **state)
 	for (unsigned i = 0; i < 2; i++)
 		pthread_join(thread[i], NULL);
 	assert_int_equal(tarn_trim(pool, NULL), 0);
-	tn_test_eventually(5, !tn_view_not_pristine(pool));
+	tn_test_eventually(!tn_view_not_pristine(pool));
 	assert_int_equal(tarn_stats(pool, &st), 0);
 	tarn_stats_free(&st);
 	assert_int_equal(st.live_objects, 0);

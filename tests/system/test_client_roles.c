@@ -116,7 +116,7 @@ static void a_consumer_takes_and_frees_but_cannot_write(void **state)
 	assert_int_equal(tarn_give(pool, ref, (uint32_t)hear(pair[0])), 0);
 	say(pair[0], ref);
 	assert_int_equal(tn_test_wait(pid), 0);
-	tn_test_eventually(5, live_objects() == 0);
+	tn_test_eventually(live_objects() == 0);
 }
 
 static void faulted(int sig)
@@ -205,7 +205,7 @@ static void what_a_killed_client_held_becomes_free(void **state)
 		kill(pid, SIGKILL);
 		assert_int_equal(tn_test_wait(pid), 128 + SIGKILL);
 		/* what it had detached stays; what others hold, too */
-		tn_test_eventually(5, live_objects() == 2);
+		tn_test_eventually(live_objects() == 2);
 		assert_string_equal(p, "left behind");
 		assert_int_equal(tarn_free(pool, p), 0);
 	}
@@ -262,7 +262,7 @@ static void a_lost_socket_is_not_a_death(void **state)
 	assert_int_equal(live_objects(), 1);
 	kill(pid, SIGKILL);
 	tn_test_wait(pid);
-	tn_test_eventually(5, live_objects() == 0);
+	tn_test_eventually(live_objects() == 0);
 }
 
 static void refs_and_roots_cross_processes_and_not_pools(void **state)

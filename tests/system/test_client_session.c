@@ -60,7 +60,7 @@ static uint64_t n_objects(void)
 
 static void wait_for_step(int n)
 {
-	tn_test_eventually(20, *step >= n);
+	tn_test_eventually(*step >= n);
 }
 
 static struct tarn_pool *open_p(void)
@@ -164,7 +164,7 @@ static void a_descriptor_of_the_programs_is_not_taken_for_ours(void **state)
 	pid_t pid = tn_test_spawn(open_another_in_its_place, NULL);
 
 	(void)state;
-	tn_test_eventually(10, *step == 1);
+	tn_test_eventually(*step == 1);
 	assert_int_equal(n_objects(), 100);
 	*step = 2;
 	assert_int_equal(tn_test_wait(pid), 0);
@@ -196,7 +196,7 @@ static void exec_gives_back_what_the_program_held(void **state)
 	wait_for_step(1);
 	assert_int_equal(n_objects(), 100);
 	*step = 2;
-	tn_test_eventually(2, n_objects() == 0);
+	tn_test_eventually(n_objects() == 0);
 	assert_int_equal(n_clients(), 0);
 	assert_int_equal(kill(pid, SIGKILL), 0); /* it was there all along */
 	tn_test_wait(pid);
@@ -211,7 +211,7 @@ static void exec_after_closing_all_does_so_too(void **state)
 	*step = 2;
 	wait_for_step(3);
 	assert_int_equal(n_objects(), 100);
-	tn_test_eventually(2, n_objects() == 0);
+	tn_test_eventually(n_objects() == 0);
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	tn_test_wait(pid);
 }
@@ -249,7 +249,7 @@ static void a_forked_child_keeps_nothing_of_its_parents(void **state)
 	assert_int_equal(n_objects(), 100);
 	begin = tn_test_now_ms();
 	kill(pid, SIGKILL);
-	tn_test_eventually(2, n_objects() == 0);
+	tn_test_eventually(n_objects() == 0);
 	assert_in_range(tn_test_now_ms() - begin, 0, 500);
 	assert_int_equal(kill(step[1], SIGKILL), 0);
 	tn_test_wait(pid);
@@ -265,7 +265,7 @@ static void nor_after_its_parents_exec(void **state)
 	*step = 2;
 	usleep(200000);
 	assert_int_equal(kill(step[1], SIGKILL), 0);
-	tn_test_eventually(2, n_objects() == 0);
+	tn_test_eventually(n_objects() == 0);
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	tn_test_wait(pid);
 }

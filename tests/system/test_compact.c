@@ -241,7 +241,7 @@ static void who_comes_after_a_dead_writer_is_told_once(void **state)
 	make(0);
 	assert_int_equal(tn_test_wait(tn_test_spawn(die_writing, &h[0])),
 			 128 + SIGKILL);
-	tn_test_eventually(5, tarn_pool_stat(tarn, "p", &info) == 0 &&
+	tn_test_eventually(tarn_pool_stat(tarn, "p", &info) == 0 &&
 			   info.n_clients == 1);
 	assert_null(tarn_pin_read(pool, h[0]));
 	assert_int_equal(errno, EOWNERDEAD);

@@ -28,7 +28,7 @@ static int teardown(void **state)
 {
 	tn_raw_destroy(owner, "p");
 	close(owner);
-	tn_test_eventually(10, tn_test_fd_count(d.pid) == baseline);
+	tn_test_eventually(tn_test_fd_count(d.pid) == baseline);
 	tn_test_daemon_stop(&d);
 	return tn_test_teardown(state);
 }

@@ -32,7 +32,7 @@ static int setup(void **state)
 
 static void settled(void)
 {
-	tn_test_eventually(10, tn_test_fd_count(d.pid) == baseline);
+	tn_test_eventually(tn_test_fd_count(d.pid) == baseline);
 }
 
 static int teardown(void **state)
@@ -232,7 +232,7 @@ static void without_descriptors_it_waits_and_does_not_spin(void **state)
 	assert_int_equal(prlimit(d.pid, RLIMIT_NOFILE, &low, NULL), 0);
 	for (int i = 0; i < 12; i++)
 		more[i] = tn_raw_connect(d.socket);
-	tn_test_eventually(5, tn_test_daemon_said(&d, "Too many open files"));
+	tn_test_eventually(tn_test_daemon_said(&d, "Too many open files"));
 	ticks = cpu_ticks(d.pid);
 	for (int i = 0; i < 10; i++) {
 		serves(sock);

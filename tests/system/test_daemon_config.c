@@ -89,7 +89,7 @@ static void hangup_adds_pools_and_takes_none_away(void **state)
 	snprintf(path, sizeof(path), "%s/gone.pool", d.pools);
 	unlink(path);
 	kill(d.pid, SIGHUP);
-	tn_test_eventually(5, tn_test_daemon_said(&d, "reloaded: 3 pools"));
+	tn_test_eventually(tn_test_daemon_said(&d, "reloaded: 3 pools"));
 	assert_int_equal(stat_pool("new", &info), 0);
 	assert_int_equal(info.bytes, 4 << 20);
 	assert_int_equal(stat_pool("gone", &info), 0);
@@ -109,7 +109,7 @@ static void hangup_with_a_mistake_changes_nothing(void **state)
 	write_pool("new", "[pool]\nbytes = 2M\n");
 	write_pool("zzz", "[pool]\nbytes = 2M\nmode = 9\n");
 	kill(d.pid, SIGHUP);
-	tn_test_eventually(5, tn_test_daemon_said(&d, "not reloaded"));
+	tn_test_eventually(tn_test_daemon_said(&d, "not reloaded"));
 	assert_true(tn_test_daemon_said(&d, "zzz.pool:3: [pool] mode = 9"));
 	assert_int_equal(stat_pool("one", &info), 0);
 	assert_int_equal(stat_pool("new", &info), -ENOENT);

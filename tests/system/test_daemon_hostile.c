@@ -36,7 +36,7 @@ static int setup(void **state)
 /* Its clean end proves that every charge was refunded. */
 static int teardown(void **state)
 {
-	tn_test_eventually(10, tn_test_fd_count(d.pid) == baseline);
+	tn_test_eventually(tn_test_fd_count(d.pid) == baseline);
 	tn_test_daemon_stop(&d);
 	return tn_test_teardown(state);
 }
@@ -61,17 +61,17 @@ static void unread_descriptors_count_until_they_are_read(void **state)
 	int sock = session();
 
 	(void)state;
-	tn_test_eventually(5, tn_test_fd_count(d.pid) == baseline + 3);
+	tn_test_eventually(tn_test_fd_count(d.pid) == baseline + 3);
 	tn_raw_send(sock, "rubbish", 7);
 	/* pidfd and live file go; the socket stays */
-	tn_test_eventually(5, tn_test_fd_count(d.pid) == baseline + 1);
+	tn_test_eventually(tn_test_fd_count(d.pid) == baseline + 1);
 	usleep(1500000);
 	assert_int_equal(tn_test_fd_count(d.pid), baseline + 1);
 	assert_int_equal(tn_raw_recv(sock, &p), 1);
 	assert_int_equal(p.n_fds, 1);
 	tn_packet_close(&p);
 	assert_int_equal(tn_raw_recv(sock, &p), 0); /* hung up all the same */
-	tn_test_eventually(5, tn_test_fd_count(d.pid) == baseline);
+	tn_test_eventually(tn_test_fd_count(d.pid) == baseline);
 	close(sock);
 }
 
@@ -102,7 +102,7 @@ static void nobody_has_more_of_them_under_way_than_connections(void **state)
 	tn_test_skip_unless_root();
 	tn_test_write_file(d.conf, "[limits]\nconnections = 20\n");
 	kill(d.pid, SIGHUP);
-	tn_test_eventually(5, tn_test_daemon_said(&d, "reloaded"));
+	tn_test_eventually(tn_test_daemon_said(&d, "reloaded"));
 	n = tn_test_wait(tn_test_spawn_as(ATTACKER, ATTACKER, connect_in_vain,
 					  NULL));
 	assert_int_equal(n, 20);
@@ -151,7 +151,7 @@ static void descriptors_are_kept_for_those_who_have_few(void **state)
 	for (uid_t i = 0; i < 3; i++)
 		greedy[i] = tn_test_spawn_as(ATTACKER + 10 + i, ATTACKER,
 					     take_all, NULL);
-	tn_test_eventually(10, tn_test_daemon_said(&d, "uid 12357: refused"));
+	tn_test_eventually(tn_test_daemon_said(&d, "uid 12357: refused"));
 	/* 36 connections and two each for those who came too late, each two
 	 * of six: no live file, nothing under way */
 	assert_in_range(tn_test_fd_count(d.pid), baseline + 68, baseline + 80);
@@ -231,7 +231,7 @@ static void another_is_served_under_every_attack(void **state)
 		if (r)
 			fail_msg("not while it '%s': %d", a->name, r);
 		/* one that was just being reserved comes later */
-		tn_test_eventually(10, destroy_pools() &&
+		tn_test_eventually(destroy_pools() &&
 				   tn_test_fd_count(d.pid) == baseline);
 	}
 }

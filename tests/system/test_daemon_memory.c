@@ -31,7 +31,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	tarn_disconnect(t);
-	tn_test_eventually(10, tn_test_fd_count(d.pid) == baseline);
+	tn_test_eventually(tn_test_fd_count(d.pid) == baseline);
 	tn_test_daemon_stop(&d);
 	return tn_test_teardown(state);
 }
@@ -126,9 +126,9 @@ static void pool_files_may_reserve(void **state)
 	snprintf(path, sizeof(path), "%s/f.pool", d.pools);
 	tn_test_write_file(path, "[pool]\nbytes = 3M\nreserve = yes\n");
 	kill(d.pid, SIGHUP);
-	tn_test_eventually(5, tarn_ping(t) == 0 &&
+	tn_test_eventually(tarn_ping(t) == 0 &&
 			   tn_test_daemon_said(&d, "reloaded"));
-	tn_test_eventually(5, tarn_pool_destroy(t, "f") == 0);
+	tn_test_eventually(tarn_pool_destroy(t, "f") == 0);
 	tarn_disconnect(t);
 	tn_test_daemon_kill(&d);
 
@@ -202,7 +202,7 @@ static bool group_enter(pid_t pid)
 
 static void group_remove(void)
 {
-	tn_test_eventually(10, rmdir(group) == 0 || errno == ENOENT);
+	tn_test_eventually(rmdir(group) == 0 || errno == ENOENT);
 }
 
 #define skip_without_group(limit) \
@@ -268,7 +268,7 @@ static void a_limit_of_a_client_is_its_death_and_no_loss(void **state)
 	assert_int_equal(tarn_pool_open(t, "p", TARN_PRODUCER, &pool), 0);
 	assert_int_equal(tn_test_wait(tn_test_spawn(use_more_than_there_is,
 						    NULL)), 128 + SIGKILL);
-	tn_test_eventually(10, tarn_pool_stat(t, "p", &info) == 0 &&
+	tn_test_eventually(tarn_pool_stat(t, "p", &info) == 0 &&
 			   info.n_clients == 1);
 	/* what it had is free again */
 	assert_non_null(tarn_alloc(pool, 100 * MIB));
@@ -318,7 +318,7 @@ static void who_left_keeps_nothing_by_keeping_it_mapped(void **state)
 	assert_int_equal(tarn_pool_destroy(t, "p"), 0);
 	assert_int_equal(h.at[5 * MIB], 1);
 	assert_int_equal(tn_raw_leave(h.sock, h.opened.attach), 0);
-	tn_test_eventually(5, blocks(h.fds[1]) == 0);
+	tn_test_eventually(blocks(h.fds[1]) == 0);
 	assert_int_equal(h.at[5 * MIB], 0);
 	let_go(&h, 32 * MIB);
 }

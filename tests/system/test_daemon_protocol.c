@@ -29,7 +29,7 @@ static int setup(void **state)
 
 static void settled(void)
 {
-	tn_test_eventually(10, tn_test_fd_count(d.pid) == baseline);
+	tn_test_eventually(tn_test_fd_count(d.pid) == baseline);
 }
 
 static int teardown(void **state)

@@ -134,7 +134,7 @@ static void who_has_too_many_connections_is_told(void **state)
 	}
 	assert_int_equal(tn_test_fd_count(d.pid), fds);
 	close(socks[0]);
-	tn_test_eventually(5, tn_test_fd_count(d.pid) < fds);
+	tn_test_eventually(tn_test_fd_count(d.pid) < fds);
 	more = tn_raw_hello(d.socket);
 	close(more);
 	for (int i = 1; i < 4; i++)
@@ -149,11 +149,11 @@ static void limits_follow_the_file_when_it_is_read_again(void **state)
 	assert_int_equal(tn_raw_create(sock, "a", 16 << 20, 0), -EDQUOT);
 	tn_test_write_file(d.conf, "[limits]\nbytes = 16M\n");
 	kill(d.pid, SIGHUP);
-	tn_test_eventually(5, tn_test_daemon_said(&d, "reloaded"));
+	tn_test_eventually(tn_test_daemon_said(&d, "reloaded"));
 	assert_int_equal(tn_raw_create(sock, "a", 16 << 20, 0), 0);
 	tn_test_write_file(d.conf, "[limits]\nbytes = much\n");
 	kill(d.pid, SIGHUP);
-	tn_test_eventually(5, tn_test_daemon_said(&d, "not reloaded"));
+	tn_test_eventually(tn_test_daemon_said(&d, "not reloaded"));
 	assert_true(tn_test_daemon_said(&d, ":2: [limits] bytes = much"));
 	assert_int_equal(tn_raw_destroy(sock, "a"), 0);
 	assert_int_equal(tn_raw_create(sock, "a", 16 << 20, 0), 0);

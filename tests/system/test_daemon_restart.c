@@ -101,18 +101,18 @@ static void what_ends_leaves_the_store(void **state)
 	struct tarn *t;
 
 	(void)state;
-	tn_test_eventually(5, n_stored() == 1); /* the ledger */
+	tn_test_eventually(n_stored() == 1); /* the ledger */
 	t = begin("p", &pool);
 	/* pool 3, session 2, connection 1, control file 1 */
-	tn_test_eventually(5, n_stored() == 1 + 7);
+	tn_test_eventually(n_stored() == 1 + 7);
 	restart(SIGKILL);
 	assert_int_equal(n_stored(), 1 + 7);
 	tarn_pool_close(pool);
-	tn_test_eventually(5, n_stored() == 1 + 6);
+	tn_test_eventually(n_stored() == 1 + 6);
 	assert_int_equal(tarn_pool_destroy(t, "p"), 0);
-	tn_test_eventually(5, n_stored() == 1 + 3);
+	tn_test_eventually(n_stored() == 1 + 3);
 	tarn_disconnect(t);
-	tn_test_eventually(5, n_stored() == 1);
+	tn_test_eventually(n_stored() == 1);
 }
 
 static int hold_and_wait(void *arg)
@@ -159,8 +159,8 @@ static void who_dies_meanwhile_is_recovered(void **state)
 	tn_test_wait(early);
 	tn_test_wait(late);
 	tn_manager_up(&m);
-	tn_test_eventually(5, n_clients(t, "p") == 1);
-	tn_test_eventually(5, n_stored() == 1 + 7);
+	tn_test_eventually(n_clients(t, "p") == 1);
+	tn_test_eventually(n_stored() == 1 + 7);
 	tarn_pool_close(pool);
 	tarn_disconnect(t);
 }
@@ -182,7 +182,7 @@ static void a_pool_without_a_name_stays_with_its_clients(void **state)
 	tarn_free(pool, p);
 	tarn_pool_close(pool);
 	restart(SIGKILL);
-	tn_test_eventually(5, n_stored() == 1 + 6);
+	tn_test_eventually(n_stored() == 1 + 6);
 	tarn_disconnect(t);
 }
 
@@ -215,13 +215,13 @@ static void a_full_store_is_an_error_and_no_loss(void **state)
 	unsigned before;
 
 	(void)state;
-	tn_test_eventually(5, n_stored() == 1 + 7);
+	tn_test_eventually(n_stored() == 1 + 7);
 	before = n_stored();
 	m.max = before + 2; /* a canary alone would have room */
 	assert_int_equal(tarn_pool_create(t, "q",
 					  TARN_POOL_OPTS(.bytes = 1 << 20)),
 			 -ENOSPC);
-	tn_test_eventually(5, n_stored() == before);
+	tn_test_eventually(n_stored() == before);
 	m.max = TN_STORED_MAX;
 	assert_int_equal(tarn_pool_create(t, "q",
 					  TARN_POOL_OPTS(.bytes = 1 << 20)),
@@ -273,14 +273,14 @@ static void a_slow_manager_holds_up_nobody_else(void **state)
 		int64_t began = tn_test_now_ms();
 
 		assert_int_equal(n_clients(t, "p"), 1);
-		assert_true(tn_test_now_ms() - began < 1000);
+		assert_true(tn_test_now_ms() - began < 3000);
 		usleep(20000);
 	}
 	m.deaf = false;
 	assert_int_equal(tn_test_wait(pid), ETIMEDOUT);
 	assert_true(tn_test_daemon_said(&m.d, "has not stored"));
 	/* and it was not made after all */
-	tn_test_eventually(5, n_stored() == 1 + 7);
+	tn_test_eventually(n_stored() == 1 + 7);
 	assert_int_equal(tarn_pool_create(t, "slow",
 					  TARN_POOL_OPTS(.bytes = 1 << 20)),
 			 0);
@@ -345,7 +345,7 @@ static void a_process_that_hung_up_is_known_again(void **state)
 	for (int f = 0; f < 3; f++)
 		close(fds[f]);
 	close(sock);
-	tn_test_eventually(5, n_stored() == 1 + 6);
+	tn_test_eventually(n_stored() == 1 + 6);
 	restart(SIGKILL);
 	hello.session = first.session;
 	hello.secret = first.secret;

@@ -34,7 +34,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	tn_test_eventually(10, tn_test_fd_count(d.pid) == baseline);
+	tn_test_eventually(tn_test_fd_count(d.pid) == baseline);
 	tn_test_daemon_stop(&d);
 	return tn_test_teardown(state);
 }
@@ -286,7 +286,7 @@ static void a_half_closed_connection_ends(void **state)
 			tn_raw_send(sock, p.data, p.bytes);
 		else if (hows[i] == SHUT_WR) /* it was asked before */
 			assert_int_equal(tn_raw_recv(sock, &p), 1);
-		tn_test_eventually(10, tn_test_fd_count(d.pid) == baseline);
+		tn_test_eventually(tn_test_fd_count(d.pid) == baseline);
 		close(sock);
 	}
 }
@@ -315,7 +315,7 @@ static void who_asks_and_goes_leaves_nothing(void **state)
 	for (int i = 0; i < 50; i++)
 		assert_int_equal(tn_test_wait(tn_test_spawn(ask_and_go,
 				i % 2 ? &d : NULL)), 0);
-	tn_test_eventually(10, tn_raw_stat(sock, "p", &info) == 0 &&
+	tn_test_eventually(tn_raw_stat(sock, "p", &info) == 0 &&
 			   !info.n_clients);
 	assert_int_equal(call(sock, TN_MSG_DESTROY), 0);
 	close(sock);
@@ -472,7 +472,7 @@ static void who_is_dead_before_it_is_accepted_leaves_nothing(void **state)
 		/* who comes after them is accepted after them */
 		sock = tn_raw_hello(d.socket);
 		close(sock);
-		tn_test_eventually(10, tn_test_fd_count(d.pid) == baseline);
+		tn_test_eventually(tn_test_fd_count(d.pid) == baseline);
 	}
 }
 

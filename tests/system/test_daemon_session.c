@@ -39,7 +39,7 @@ static int teardown(void **state)
 	if (page)
 		munmap(page, 4096);
 	page = NULL;
-	tn_test_eventually(10, tn_test_fd_count(d.pid) == baseline);
+	tn_test_eventually(tn_test_fd_count(d.pid) == baseline);
 	tn_test_daemon_stop(&d);
 	return tn_test_teardown(state);
 }
@@ -206,7 +206,7 @@ static void a_pid_namespace_confuses_nobody(void **state)
 	if (r == 77)
 		skip();
 	assert_int_equal(r, 0);
-	tn_test_eventually(5, n_clients() == 0);
+	tn_test_eventually(n_clients() == 0);
 }
 
 static void who_has_shut_down_takes_nothing(void **state)
@@ -224,7 +224,7 @@ static void who_has_shut_down_takes_nothing(void **state)
 	tn_raw_send(late, p.data, p.bytes);
 	shutdown(late, SHUT_RDWR);
 	kill(d.pid, SIGCONT);
-	tn_test_eventually(5, tn_raw_recv(late, &p) == 0);
+	tn_test_eventually(tn_raw_recv(late, &p) == 0);
 	assert_int_equal(tn_raw_call(old, TN_MSG_PING, NULL, 0), 0);
 	assert_true(rejoins(naming_mine(), &sock));
 	assert_int_equal(tn_raw_leave(sock, opened.attach), 0);
@@ -242,7 +242,7 @@ static void what_the_client_never_heard_of_is_ended(void **state)
 	(void)state;
 	assert_int_equal(n_clients(), 2);
 	assert_true(rejoins(hello, &sock));
-	tn_test_eventually(5, n_clients() == 1);
+	tn_test_eventually(n_clients() == 1);
 	assert_int_equal(tn_raw_leave(sock, second), -ENOENT);
 	assert_true(open_p(sock) > second);
 	assert_int_equal(tn_raw_leave(sock, first), 0);
@@ -264,7 +264,7 @@ static void while_it_is_mapped_it_is_kept(void **state)
 	munmap(page, 4096);
 	page = NULL;
 	n_clients();
-	tn_test_eventually(1, n_clients() == 0);
+	tn_test_eventually(n_clients() == 0);
 	assert_false(rejoins(naming_mine(), NULL));
 }
 
@@ -276,10 +276,10 @@ static void nobody_needs_to_ask(void **state)
 	(void)state;
 	close(sock);
 	/* the pidfd, the live file and the control file stay */
-	tn_test_eventually(5, tn_test_fd_count(d.pid) == others + 3);
+	tn_test_eventually(tn_test_fd_count(d.pid) == others + 3);
 	munmap(page, 4096);
 	page = NULL;
-	tn_test_eventually(5, tn_test_fd_count(d.pid) == others);
+	tn_test_eventually(tn_test_fd_count(d.pid) == others);
 }
 
 static void without_a_mapping_its_end_is_the_end(void **state)
@@ -292,7 +292,7 @@ static void without_a_mapping_its_end_is_the_end(void **state)
 	usleep(100000);
 	assert_int_equal(n_clients(), 1); /* the connection is there */
 	close(sock);
-	tn_test_eventually(1, n_clients() == 0);
+	tn_test_eventually(n_clients() == 0);
 }
 
 static void the_live_file_is_of_no_other_use(void **state)
@@ -342,12 +342,12 @@ static void a_child_that_holds_the_socket_delays_nothing(void **state)
 	int64_t begin;
 
 	(void)state;
-	tn_test_eventually(5, shared[0] && shared[1]);
+	tn_test_eventually(shared[0] && shared[1]);
 	assert_int_equal(n_clients(), 1);
 	begin = tn_test_now_ms();
 	kill(pid, SIGKILL);
 	tn_test_wait(pid);
-	tn_test_eventually(1, n_clients() == 0);
+	tn_test_eventually(n_clients() == 0);
 	assert_in_range(tn_test_now_ms() - begin, 0, 500);
 	assert_int_equal(kill(shared[1], SIGKILL), 0);
 	munmap((void *)shared, 4096);

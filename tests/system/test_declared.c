@@ -58,7 +58,7 @@ static void what_has_no_room_is_missed_and_made_by_a_reload(void **state)
 	/* at a reload, it is found out later than it is told */
 	declare("two");
 	kill(m.d.pid, SIGHUP);
-	tn_test_eventually(5, status_is("0 pools, 0 clients, 2 declared pools "
+	tn_test_eventually(status_is("0 pools, 0 clients, 2 declared pools "
 					"missing"));
 
 	pthread_mutex_lock(&m.lock);
@@ -66,7 +66,7 @@ static void what_has_no_room_is_missed_and_made_by_a_reload(void **state)
 	pthread_mutex_unlock(&m.lock);
 	check_there("one", -ENOENT);
 	kill(m.d.pid, SIGHUP);
-	tn_test_eventually(5, status_is("2 pools, 0 clients"));
+	tn_test_eventually(status_is("2 pools, 0 clients"));
 	check_there("one", 0);
 	check_there("two", 0);
 	assert_int_equal(tn_manager_end(&m, SIGTERM), 0);

@@ -110,14 +110,14 @@ static void a_pool_with_holes_is_compacted_unasked(void **state)
 	begin(TARN_POOL_OPTS(.mode = 0));
 	make_all();
 	make_holes(1, 5);
-	tn_test_eventually(30, is_over(c = now()));
+	tn_test_eventually(is_over(c = now()));
 	if (c.error == -ENOSYS) {
 		print_message("no membarrier here\n");
 		skip();
 	}
 	/* to be left: 5 % more than needed, and what magazines keep; perhaps
 	 * by a second one, if holes were made during the first */
-	tn_test_eventually(30, data_bytes() < N / 5 * 256 * 3 / 2);
+	tn_test_eventually(data_bytes() < N / 5 * 256 * 3 / 2);
 	assert_true(data_bytes() > N / 5 * 256);
 	assert_true(tn_test_daemon_said(&tarnd, "is compacted, unasked"));
 	assert_true(tn_test_daemon_said(&tarnd, "p: compacted: "));
@@ -134,7 +134,7 @@ static void free_memory_goes_back_unasked(void **state)
 	memset(p, 1, 4000 * TARN_PAGE);
 	assert_true(data_bytes() >= 4000 * TARN_PAGE);
 	assert_int_equal(tarn_free(pool, p), 0);
-	tn_test_eventually(30, is_over(now()));
+	tn_test_eventually(is_over(now()));
 	assert_true(data_bytes() < MIB);
 }
 
@@ -185,7 +185,7 @@ static void a_reload_changes_what_holds_for_all_pools(void **state)
 	tn_test_write_file(tarnd.conf, "[compaction]\npercent = 99\n"
 			   "start = 2\nstop = 1\n");
 	kill(tarnd.pid, SIGHUP);
-	tn_test_eventually(30, is_over(now()));
+	tn_test_eventually(is_over(now()));
 	assert_int_equal(now().compact_percent, 99);
 	assert_int_equal(now().compact_start, 2);
 	/* the pool's own, as far as it fits */
@@ -230,7 +230,7 @@ static void what_was_in_vain_is_tried_less_and_less(void **state)
 	make_all();
 	assert_int_equal(tarn_enter(pool), 0);
 	make_holes(1, 5);
-	tn_test_eventually(30, is_over(now()));
+	tn_test_eventually(is_over(now()));
 	sleep(8);
 	/* after 2, 4 and 8 s, and what looks and runs take */
 	assert_in_range(now().unasked, 1, 4);

@@ -229,7 +229,7 @@ static void the_same_pid_is_not_the_same_client(void **state)
 	for (unsigned i = 0; i < REUSES; i++) {
 		reuse(i % N_HOWS);
 		/* missed: the dead one's objects, or its place */
-		tn_test_eventually(10, nothing_is_of_the_dead());
+		tn_test_eventually(nothing_is_of_the_dead());
 		/* wrong: what the living one has is not its own any more */
 		tell('c');
 		if (i % N_HOWS == HEIR || i % N_HOWS == QUEUED)

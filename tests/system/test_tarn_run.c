@@ -142,7 +142,7 @@ static pid_t start_sleeper(int *tarnd, int *command, char dir[256])
 	close(fd);
 	unlink(path);
 	pid = tn_test_spawn(run_sleeper, path);
-	tn_test_eventually(20, access(path, F_OK) == 0);
+	tn_test_eventually(access(path, F_OK) == 0);
 	f = fopen(path, "re");
 	assert_non_null(f);
 	assert_int_equal(fscanf(f, "%d %d %255s", tarnd, command, dir), 3);
@@ -179,7 +179,7 @@ static void tarnd_dies_with_a_killed_tarn_run(void **state)
 	pid = start_sleeper(&tarnd, &command, dir);
 	kill(pid, SIGKILL);
 	assert_int_equal(tn_test_wait(pid), 137);
-	tn_test_eventually(5, !runs(tarnd));
+	tn_test_eventually(!runs(tarnd));
 	kill(command, SIGKILL);
 	tn_test_rmtree(dir);
 }

@@ -60,7 +60,7 @@ static void start(const char *options)
 	snprintf(sock, sizeof(sock), "%s/tarn.sock", dir);
 	snprintf(manager_log, sizeof(manager_log), "%s/log", dir);
 	manager = tn_test_spawn(exec_manager, (void *)options);
-	tn_test_eventually(20, listens());
+	tn_test_eventually(listens());
 }
 
 static void stop(int status)
@@ -217,7 +217,7 @@ static void what_hangs_up_leaves_unless_told_to_stay(void **state)
 	ask("pair stays stay");
 	assert_string_equal(ask("barrier"), "1");
 	ask("say STATUS=up");
-	tn_test_eventually(10, status_of("stored") == 3);
+	tn_test_eventually(status_of("stored") == 3);
 	ask("hang");
 	crash();
 	assert_string_equal(ask("list"), FIRST "stays=? file=f ");
@@ -286,7 +286,7 @@ static void it_is_told_where_it_is(void **state)
 	pid = atoi(ask("env WATCHDOG_PID"));
 	assert_int_equal(pid, atoi(ask("env LISTEN_PID")));
 	assert_int_equal(pid, status_of("pid"));
-	tn_test_eventually(10, status_of("ready") == 1);
+	tn_test_eventually(status_of("ready") == 1);
 	snprintf(path, sizeof(path), "%s/notify", dir);
 	assert_string_equal(ask("env NOTIFY_SOCKET"), path);
 	stop(143);
@@ -317,16 +317,16 @@ static void one_that_stands_still_is_killed(void **state)
 	usleep(1000000); /* it is fed, and nothing happens */
 	assert_int_equal(status_of("pid"), pid);
 	kill(pid, SIGSTOP);
-	tn_test_eventually(5, state_of(pid) == 'T');
+	tn_test_eventually(state_of(pid) == 'T');
 	/* that waits for the next */
 	assert_string_equal(ask("list"), FIRST "a=b ");
 	assert_true(manager_said("tarnd has not fed the watchdog"));
 	assert_true(manager_said("killed by signal 6"));
 	assert_int_not_equal(status_of("pid"), pid);
 	ask("quiet");
-	tn_test_eventually(10, status_of("starts") == 3);
+	tn_test_eventually(status_of("starts") == 3);
 	ask("say WATCHDOG=trigger");
-	tn_test_eventually(10, status_of("starts") == 4);
+	tn_test_eventually(status_of("starts") == 4);
 	stop(143);
 }
 
@@ -336,7 +336,7 @@ static void one_that_ends_by_itself_is_started_again(void **state)
 	start("sleep 100");
 	ask("put a b");
 	ask("say STOPPING=1|STATUS=bye");
-	tn_test_eventually(10, status_of("stopping") == 1);
+	tn_test_eventually(status_of("stopping") == 1);
 	ask("exit 0");
 	assert_string_equal(ask("list"), FIRST "a=b ");
 	ask("exit 9");
@@ -351,7 +351,7 @@ static void one_that_cannot_start_is_given_up(void **state)
 	start("--restarts 3 sh -c 'sleep 3; exit 0'");
 	ask("put die now");
 	ask("exit 1");
-	tn_test_eventually(10, status_of("gone") == 1);
+	tn_test_eventually(status_of("gone") == 1);
 	assert_true(manager_said("ended with status 3 once more; giving up"));
 	/* the one that put it by, and the first try, and three more */
 	assert_int_equal(status_of("starts"), 4);
@@ -370,7 +370,7 @@ static void nothing_of_it_reaches_the_command(void **state)
 	      "(ls -l /proc/self/fd; env) >see; sleep 100'");
 	ask("many 100");
 	snprintf(path, sizeof(path), "%s/see", dir);
-	tn_test_eventually(20, access(path, F_OK) == 0);
+	tn_test_eventually(access(path, F_OK) == 0);
 	usleep(300000);
 	f = fopen(path, "re");
 	assert_non_null(f);

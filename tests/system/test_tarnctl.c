@@ -359,7 +359,7 @@ static void audit_finds_nothing_while_a_client_is_at_work(void **state)
 	assert_not_said("\"finding\"");
 	kill(child, SIGKILL);
 	assert_int_equal(tn_test_wait(child), 128 + SIGKILL);
-	tn_test_eventually(10, tool_run(CTL "stat p") == 0 &&
+	tn_test_eventually(tool_run(CTL "stat p") == 0 &&
 			   strstr(tool_said, "0B in 0 objects"));
 	assert_int_equal(tool_run(CTL "audit p --quiescent"), 0);
 	assert_said("(16384 pages: 16384 free, 0 in runs, 0 in slabs, "

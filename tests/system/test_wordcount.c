@@ -285,7 +285,7 @@ static void what_a_killed_dispatcher_left_the_next_one_frees(void **state)
 		NULL });
 	pid = tn_test_spawn(exec_wordcount, &c);
 	/* more than the job table: it is at work */
-	tn_test_eventually(20, live_bytes_of("words") > 100000);
+	tn_test_eventually(live_bytes_of("words") > 100000);
 	kill(pid, SIGKILL);
 	assert_int_equal(tn_test_wait(pid), 128 + SIGKILL);
 	run(NULL, (const char *[]){ "-p", "words",

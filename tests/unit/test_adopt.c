@@ -52,7 +52,7 @@ static int setup(void **state)
 						TARN_PRODUCER, i ? &q : &p),
 				 0);
 	}
-	tn_test_eventually(5, all_is_read());
+	tn_test_eventually(all_is_read());
 	tn_manager_end(&m, SIGKILL);
 	return 0;
 }
@@ -208,7 +208,7 @@ static void what_nobody_knows_is_dropped(void **state)
 	tn_manager_put(&m, "t1z5", open("/dev/null", O_RDONLY | O_CLOEXEC));
 	tn_manager_put(&m, "t1pzz", open("/dev/null", O_RDONLY | O_CLOEXEC));
 	all_goes_on();
-	tn_test_eventually(5, n_stored() == n);
+	tn_test_eventually(n_stored() == n);
 	assert_true(tn_test_daemon_said(&m.d, "t1pzz: left over"));
 	assert_true(tn_test_daemon_said(&m.d, "3 leftovers dropped"));
 }
@@ -328,7 +328,7 @@ static void a_lost_pidfd_is_found_again(void **state)
 	assert_int_equal(clients_of_p(), 2);
 	kill(pid, SIGKILL);
 	tn_test_wait(pid);
-	tn_test_eventually(5, clients_of_p() == 1);
+	tn_test_eventually(clients_of_p() == 1);
 }
 
 static void a_lost_pidfd_of_a_dead_process_is_its_death(void **state)
@@ -342,7 +342,7 @@ static void a_lost_pidfd_of_a_dead_process_is_its_death(void **state)
 	for (struct tn_stored *s; (s = tn_manager_find(&m, "t1s", NULL));)
 		tn_manager_drop(&m, s);
 	tn_manager_up(&m);
-	tn_test_eventually(5, clients_of_p() == 1);
+	tn_test_eventually(clients_of_p() == 1);
 }
 
 /* As of one in a pid namespace of its own: without a number there is nothing
@@ -396,7 +396,7 @@ static void connections_of_two_processes_are_not_mixed_up(void **state)
 	assert_int_equal(clients_of_p(), 2);
 	kill(pid, SIGKILL);
 	tn_test_wait(pid);
-	tn_test_eventually(5, clients_of_p() == 1);
+	tn_test_eventually(clients_of_p() == 1);
 }
 
 static void without_a_ledger_all_begins_anew(void **state)
@@ -408,7 +408,7 @@ static void without_a_ledger_all_begins_anew(void **state)
 					"are lost"));
 	assert_int_equal(stat_of("p"), -ENOENT);
 	/* the ledger, and this session */
-	tn_test_eventually(5, n_stored() == 1 + 3);
+	tn_test_eventually(n_stored() == 1 + 3);
 }
 
 /* Any client can write there. */

@@ -171,7 +171,7 @@ static void a_child_has_a_connection_of_its_own(void **state)
 	assert_null(none);
 	assert_int_equal(tn_test_wait(tn_test_spawn(fork_its_own, conn)), 0);
 	assert_int_equal(ping(conn), 0);
-	tn_test_eventually(5, n_clients("p") == 1);
+	tn_test_eventually(n_clients("p") == 1);
 	assert_int_equal(tn_conn_leave(conn, number), 0);
 }
 
@@ -272,7 +272,7 @@ static void leaving_takes_a_second_though_recovery_takes_longer(void **state)
 	/* the lease ends, and recovery goes on */
 	tn64_store_relaxed(&pages[0].slab, TN_SLAB_WORD(TN_SLAB_OPEN, 0, 0, 0,
 							0));
-	tn_test_eventually(5, n_clients("p") == 1);
+	tn_test_eventually(n_clients("p") == 1);
 	assert_int_equal(tn_conn_leave(conn, two.attach), 0);
 	for (int i = 0; i < 3; i++) {
 		close(fds[i]);
@@ -347,7 +347,7 @@ static int call_impostor(const char *script, uint16_t op, int *ret_seen)
 	pid = tn_test_spawn(hang_up_by_script, &im);
 	assert_int_equal(tn_conn_open(&c, sa.sun_path), 0);
 	if (*script == 'e')
-		tn_test_eventually(10, im.seen[1]); /* it has hung up */
+		tn_test_eventually(im.seen[1]); /* it has hung up */
 	r = op == TN_MSG_CREATE ? create(c, "p") : ping(c);
 	*ret_seen = *im.seen;
 	if (strchr(script, 'o'))
