@@ -132,6 +132,8 @@ void connection_answer(struct session *s, uint16_t op, uint32_t id, int status)
 /* What was made is kept, or is not. Takes over the reply. */
 static int made(struct session *s, int kept, struct tn_packet *reply)
 {
+	if (kept == 0 && making_lost(s))
+		kept = -ENOENT;
 	if (kept == 0)
 		return making_finish(s) ? send_reply(s, reply) : HANG_UP;
 	tn_packet_close(reply);

@@ -16,7 +16,8 @@
  * note is not taken back: a client's next request has another id.
  *
  * A client that goes away meanwhile leaves something that nobody knows of, and
- * it is undone.
+ * it is undone. A pool that is revoked meanwhile takes the attachment along:
+ * the client is told what it would be told now, that there is no such pool.
  */
 #include "daemon/making.h"
 
@@ -53,6 +54,9 @@ static bool finish_hello(struct session *s)
 	session_opened(s);
 	return true;
 }
+
+bool making_lost(const struct session *s)
+{ return s->making.op == TN_MSG_OPEN && !s->fresh; }
 
 bool making_finish(struct session *s)
 {

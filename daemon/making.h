@@ -3,6 +3,9 @@
 /* What a request makes, from its making to its being kept. See making.c. */
 #include "daemon/session.h"
 
+/** making_lost() - has what was made ended before it was kept? Undo it. */
+bool making_lost(const struct session *session);
+
 /** making_finish() - it is in the store: note it, and let it be seen
  *  Return: false: there is nobody to go on with any more; hang up */
 bool making_finish(struct session *session);

@@ -288,6 +288,37 @@ static void a_slow_manager_holds_up_nobody_else(void **state)
 	tarn_disconnect(t);
 }
 
+/* OPEN waits for the manager; meanwhile the pool's owner takes it away. */
+static void a_pool_revoked_while_it_is_opened_is_not_there(void **state)
+{
+	const struct tn_open open = { .name = "p", .role = TN_PRODUCER };
+	struct tarn_pool *pool;
+	struct tarn *t = begin("p", &pool);
+	int sock = tn_raw_hello(m.d.socket);
+	struct tn_packet p;
+
+	(void)state;
+	tn_test_eventually(n_stored() == 1 + 7 + 2);
+	m.deaf = true;
+	usleep(50000); /* until it has turned a deaf ear */
+	tn_raw_request(&p, TN_MSG_OPEN, 1, &open, sizeof(open));
+	tn_raw_send(sock, p.data, p.bytes);
+	tn_test_eventually(n_clients(t, "p") == 2);
+	assert_int_equal(tarn_pool_revoke(t, "p"), 0);
+	m.deaf = false;
+	assert_int_equal(tn_raw_recv(sock, &p), 1);
+	assert_int_equal(p.n_fds, 0);
+	assert_int_equal(tn_wire_check_reply(p.data, p.bytes, TN_MSG_OPEN, 1,
+					     0), 0);
+	assert_int_equal(((const struct tn_msg *)(const void *)p.data)->status,
+			 -ENOENT);
+	/* and it goes on with its connection */
+	assert_int_equal(tn_raw_destroy(sock, "p"), -ENOENT);
+	close(sock);
+	tarn_pool_close(pool);
+	tarn_disconnect(t);
+}
+
 static void without_a_store_it_serves_and_says_so(void **state)
 {
 	struct tarn_pool *pool;
@@ -371,6 +402,7 @@ int main(void)
 		TEST(a_process_that_hung_up_is_known_again),
 		TEST(a_full_store_is_an_error_and_no_loss),
 		TEST(a_slow_manager_holds_up_nobody_else),
+		TEST(a_pool_revoked_while_it_is_opened_is_not_there),
 		TEST(without_a_store_it_serves_and_says_so),
 		TEST(declared_pools_are_made_once),
 	};
