@@ -33,6 +33,13 @@
 
 static_assert(TN_MAG_SLOTS / 2 <= TN_CLAIM_MAX, "half is claimed at once");
 
+/* At the limit stands nothing: see tn_rack_push_near(). */
+static void set_limit(struct tn_mag *m, uint64_t slots)
+{
+	m->limit = m->base + slots;
+	*m->limit = (struct tn_slot){ NULL, NULL };
+}
+
 static void mag_prepare(struct tn_rack *rack, unsigned class)
 {
 	const struct tn_shape *s = tn_cache_shape(rack->pool, class);
@@ -50,7 +57,7 @@ static void mag_prepare(struct tn_rack *rack, unsigned class)
 	m->base = rack->slots[class];
 	m->top = m->base;
 	m->most = (uint32_t)cap;
-	m->limit = m->base + tn_min64(cap, FIRST_LIMIT);
+	set_limit(m, tn_min64(cap, FIRST_LIMIT));
 	m->batch = 4;
 	m->slab_bytes = s->slots * s->bytes;
 	m->recip = tn64_load_relaxed(&s->recip);
@@ -85,7 +92,7 @@ int tn_rack_fill(struct tn_rack *rack, unsigned class)
 	m->top = m->base + got;
 	m->filled = true;
 	if (want == half)
-		m->limit = m->base + tn_min64(half * 4ULL, m->most);
+		set_limit(m, tn_min64(half * 4ULL, m->most));
 	if (got)
 		return 0;
 	m->batch = 1;
@@ -115,11 +122,8 @@ static int mag_shrink(struct tn_rack *rack, unsigned class)
 	if (limit > LEAST_LIMIT)
 		limit = (unsigned)tn_max64(limit / 2, LEAST_LIMIT);
 	r = mag_return(rack, class, have - limit / 2);
-	if (limit < have) {
-		m->limit = m->base + limit;
-		/* at it stands nothing: see tn_rack_push_near() */
-		*m->limit = (struct tn_slot){ NULL, NULL };
-	}
+	if (limit < have)
+		set_limit(m, limit);
 	return r;
 }
 

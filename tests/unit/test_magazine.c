@@ -240,6 +240,25 @@ static void one_of_movable_objects_shrinks_when_only_freed_to(void **state)
 	free(rack);
 }
 
+/* 320 B, of which it keeps 12 here, then 6, 3, 2, and 4 again: a slot that was
+ * in use at first, and would be taken for the one that was popped last. */
+static void at_the_limit_stands_nothing_when_it_has_grown_again(void **state)
+{
+	const unsigned class = TN_CLASS_MOVABLE + 17;
+	struct tn_rack *maker = rack_of(1), *rack = rack_of(2);
+	struct tn_mag *m = &rack->mags[class];
+
+	(void)state;
+	free_many(maker, rack, class, 100);
+	assert_int_equal(m->limit - m->base, 2);
+	while (m->limit - m->base < m->most) {
+		take(rack, class);
+		assert_null(m->limit->p);
+	}
+	free(maker);
+	free(rack);
+}
+
 /* 4096 B, of which a thread keeps one in a pool this small, and 320 B. */
 static void one_that_is_small_already_has_room_again(void **state)
 {
@@ -266,6 +285,8 @@ int main(void)
 		HEAP_TEST(a_magazine_that_is_emptied_often_grows),
 		HEAP_TEST(a_magazine_that_is_only_freed_to_does_not_grow),
 		HEAP_TEST(one_of_movable_objects_shrinks_when_only_freed_to),
+		HEAP_TEST(
+			at_the_limit_stands_nothing_when_it_has_grown_again),
 		HEAP_TEST(one_that_is_small_already_has_room_again),
 	};
 
