@@ -59,6 +59,7 @@ struct tn_mover {
 
 	/* of the batch */
 	unsigned n, n_waits;
+	bool cut;              /* there is more than it has room for */
 	bool again;            /* look only at .waits */
 	bool too_many_waits;
 	struct tn_move_wait waits[TN_MOVE_WAITS];

@@ -49,16 +49,17 @@ static bool movable(const struct tn_mover *m, const tn_a16 *tag, uint64_t off,
 struct drained {
 	uint64_t page;
 	unsigned first, n;
+	bool all; /* there is nothing else in the slab */
 };
 
-/* Objects of a drained slab into the batch. Return: false: it has slots that
- * are neither free nor a handle's, so that it cannot become empty. */
-static bool gather(struct tn_mover *m, struct drained *d,
+/* Objects of a drained slab into the batch, as far as that has room. */
+static void gather(struct tn_mover *m, struct drained *d,
 		   const struct tn_shape *s)
 {
-	bool all = true;
+	unsigned i;
 
-	for (unsigned i = 0; i < s->slots && m->n < TN_N_MOVES; i++) {
+	d->all = true;
+	for (i = 0; i < s->slots && m->n < TN_N_MOVES; i++) {
 		uint64_t off = (d->page << TN_PAGE_SHIFT) +
 			       (uint64_t)i * s->bytes;
 		struct tn_moving *b = &m->batch[m->n];
@@ -70,10 +71,13 @@ static bool gather(struct tn_mover *m, struct drained *d,
 		if (movable(m, b->from_tag, off, &b->idx))
 			m->n++;
 		else if (tn16_load_relaxed(b->from_tag))
-			all = false;
+			d->all = false;
 	}
 	d->n = m->n - d->first;
-	return all;
+	if (i < s->slots) {
+		d->all = false;
+		m->cut = true;
+	}
 }
 
 /* Drains and gathers those of @pages that can become empty. Return: how many;
@@ -85,11 +89,17 @@ static int drain(struct tn_mover *m, unsigned class, const uint64_t *pages,
 	int k = 0, r;
 
 	m->n = 0;
-	for (unsigned i = 0; i < n && m->n < TN_N_MOVES; i++) {
+	m->cut = false;
+	for (unsigned i = 0; i < n; i++) {
+		if (m->n == TN_N_MOVES) {
+			m->cut = true;
+			break;
+		}
 		d[k] = (struct drained){ .page = pages[i], .first = m->n };
 		if (!tn_slab_drain(m->pool, &m->self, pages[i], class))
 			continue;
-		if (gather(m, &d[k], s) || m->restless) {
+		gather(m, &d[k], s);
+		if (d[k].all || m->restless) {
 			k++;
 			continue;
 		}
@@ -188,7 +198,7 @@ static int let_go(struct tn_mover *m, unsigned class, const struct drained *d,
 				    freed);
 		if (r < 0)
 			return r;
-		if (freed == d[i].n)
+		if (freed == d[i].n && d[i].all)
 			m->ended += 1ULL << s->order;
 		all += (int)freed;
 	}
@@ -224,7 +234,7 @@ int tn_move_slabs(struct tn_mover *m, unsigned class, const uint64_t *pages,
 		e = let_go(m, class, d, n, s);
 	if (e < 0 || r < 0)
 		return e < 0 ? e : r;
-	return (unsigned)e == m->n && m->n && m->n < all;
+	return (unsigned)e == m->n && m->n && (m->n < all || m->cut);
 }
 
 /* Runs */

@@ -453,6 +453,58 @@ static void slots_that_a_magazine_keeps_are_in_the_way(void **state)
 	free_all();
 }
 
+/* Six slabs with one object each, and above them five with 240. Four and a bit
+ * of these are a batch. */
+static void what_a_batch_has_no_room_for_goes_with_the_next(void **state)
+{
+	static uint64_t refs[11 * SLOTS];
+	uint64_t pages[5];
+
+	(void)state;
+	for (unsigned i = 0; i < 11 * SLOTS; i++)
+		refs[i] = tn_movable_bind(&lane[1],
+					  tn_movable_slot(&lane[1], CLASS));
+	for (unsigned i = 0; i < 5; i++)
+		pages[i] = tn_movable_place(refs[(10 - i) * SLOTS]) >>
+			   TN_PAGE_SHIFT;
+	for (unsigned i = 0; i < 11 * SLOTS; i++)
+		if (i % SLOTS >= (i < 6 * SLOTS ? 1 : 240)) {
+			tn_movable_drop(&lane[1], refs[i]);
+			refs[i] = 0;
+		}
+	assert_int_equal(tn_move_slabs(&mover, CLASS, pages, 5), 1);
+	assert_int_equal(mover.moved_objects, 4 * 240);
+	assert_int_equal(mover.ended, 4 * 4);
+	assert_int_equal(tn_move_slabs(&mover, CLASS, pages, 5), 0);
+	assert_int_equal(mover.moved_objects, 5 * 240);
+	assert_int_equal(mover.ended, 5 * 4);
+	for (unsigned i = 0; i < 11 * SLOTS; i++)
+		if (refs[i])
+			tn_movable_drop(&lane[1], refs[i]);
+	assert_null(tn_heap_not_pristine(&heap.pool));
+}
+
+/* What is there besides has no handle. */
+static void a_slab_that_keeps_something_does_not_count_as_ended(void **state)
+{
+	uint64_t page = two_half_slabs(), off;
+	const struct tn_slab_cursor none = { 0 };
+	struct tn_slab_cursor cursor = { .page_plus_1 = (uint32_t)page + 1 };
+	struct tn_slot slot;
+
+	(void)state;
+	assert_int_equal(tn_slab_claim(&heap.pool, &lane[2], CLASS, &cursor,
+				       &slot, 1), 1);
+	off = tn_pool_off(&heap.pool, slot.p);
+	assert_int_equal(off >> TN_PAGE_SHIFT & ~3ULL, page);
+	mover.restless = true;
+	assert_int_equal(tn_move_slab(&mover, page, CLASS), 0);
+	assert_int_equal(mover.moved_objects, HALF);
+	assert_int_equal(mover.ended, 0);
+	tn_slab_return(&heap.pool, &lane[2], CLASS, &slot, 1, &none);
+	free_all();
+}
+
 static void a_run_goes_to_a_lower_hole(void **state)
 {
 	const unsigned where = TN_FIRST_FIT | TN_AMONG(TN_GROUP_MOVABLE);
@@ -524,6 +576,8 @@ int main(void)
 		MOVE_TEST(without_a_fence_nothing_moves),
 		MOVE_TEST(slots_that_a_magazine_keeps_are_in_the_way),
 		MOVE_TEST(one_object_is_moved_by_its_ref),
+		MOVE_TEST(what_a_batch_has_no_room_for_goes_with_the_next),
+		MOVE_TEST(a_slab_that_keeps_something_does_not_count_as_ended),
 		MOVE_TEST(a_run_goes_to_a_lower_hole),
 	};
 
