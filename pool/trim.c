@@ -9,7 +9,7 @@
  * A page that is seen to be free may be claimed and written to the moment
  * after. So what is punched is claimed, as any other run, and given back
  * afterwards. A row (256 KiB) is the most that the pool is short of because of
- * it; or an area, if it has another one that is free.
+ * it; or an area, if it has another one that is free (I2).
  *
  * What the allocator knows about an area is some 80 KiB, up to 776. It lies on
  * pages of its own, and is all zero when nothing is claimed there (I2 of
@@ -23,6 +23,11 @@
  *     about pages that are all claimed by us, and nothing has been written
  *     there since we have them. So the release must not wipe, either, which
  *     would bring pages back.
+ * I2  An area is ours for longer than a look takes only if another one was
+ *     free after we had it. So we look once more when we have claimed it, past
+ *     a full barrier: a claim of the other area that comes before the look in
+ *     the order of its rows' swaps is seen, and ours goes back at once. If it
+ *     comes after, the pool is short of this area until we have punched it.
  *
  * Crash windows:
  *   C1 claimed, punched or not    the lane's op names the run: it is wiped,
@@ -75,6 +80,18 @@ static int trim_row(const struct trim *t, uint64_t from, uint64_t to)
 	return r;
 }
 
+/* A hint of 0 may stand there while somebody is claiming (pool/fit.c). */
+static bool is_free(const struct tn_pool *pool, uint64_t area)
+{
+	uint64_t map = 0;
+
+	if (tn8_load_relaxed(&pool->fit[area]))
+		return false;
+	for (unsigned r = 0; r < TN_AREA_ROWS; r++)
+		map |= tn_row_map(pool, area * TN_AREA_ROWS + r);
+	return !map;
+}
+
 /* Is another area of the same kind free, so that this one is not missed? */
 static bool has_spare(const struct tn_pool *pool, uint64_t area)
 {
@@ -84,7 +101,7 @@ static bool has_spare(const struct tn_pool *pool, uint64_t area)
 	uint64_t n = (handles ? geo->n_areas : geo->n_data_areas) - from;
 
 	for (uint64_t i = 1; i < n; i++)
-		if (!tn8_load_relaxed(&pool->fit[from + (area - from + i) % n]))
+		if (is_free(pool, from + (area - from + i) % n))
 			return true;
 	return false;
 }
@@ -107,17 +124,34 @@ static int punch_meta(const struct trim *t, uint64_t area)
 	return r;
 }
 
-/* Return: 1: the area is done with; 0: it is not free, or the only one. */
-static int trim_area(const struct trim *t, uint64_t area)
+/* All of an area, if that is free and another one is. Return: 1: it is ours;
+ * 0; -EUCLEAN. */
+static int take_area(const struct trim *t, uint64_t area)
 {
 	uint64_t page = area << TN_AREA_SHIFT;
-	int r, e;
+	int r;
 
 	if (!t->punch->meta || tn8_load_relaxed(&t->pool->fit[area]) ||
 	    !tn_geo_has(&t->pool->geo, page, TN_AREA_PAGES) ||
 	    !has_spare(t->pool, area) ||
 	    !tn_run_take_at(t->pool, t->l, TN_OP_RUN, page, TN_AREA_PAGES))
 		return 0;
+	tn_fence_full(); /* I2 */
+	if (has_spare(t->pool, area))
+		return 1;
+	r = tn_run_untake(t->pool, t->l, page, TN_AREA_PAGES);
+	return r < 0 ? r : 0;
+}
+
+/* Return: 1: the area is done with; 0: it is not free, or the only one. */
+static int trim_area(const struct trim *t, uint64_t area)
+{
+	uint64_t page = area << TN_AREA_SHIFT;
+	int r, e;
+
+	r = take_area(t, area);
+	if (r <= 0)
+		return r;
 	r = t->punch->data(t->punch->arg, page, TN_AREA_PAGES);
 	if (r == 0)
 		r = punch_meta(t, area);

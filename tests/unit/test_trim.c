@@ -107,6 +107,23 @@ static void the_last_free_area_is_not_claimed_at_once(void **state)
 	assert_int_equal(punched.meta_bytes, 0);
 }
 
+/* It has claimed the other one and stopped before it said so. */
+static void somebody_may_be_about_to_have_the_other_one(void **state)
+{
+	struct tn_pool *pool = &tn_heap_here.pool;
+	uint64_t page;
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(tn_run_alloc(pool, &tn_heap_lanes[1], AREA,
+					      TN_FIRST_FIT, &page), 0);
+	tn8_store_relaxed(&pool->fit[1], 0);
+	assert_int_equal(trim(3 * AREA, 4 * AREA, true), 0);
+	assert_int_equal(punched.pages, AREA);
+	assert_int_equal(punched.meta_bytes, 0);
+	assert_int_equal(tn_row_map(pool, 3 * TN_AREA_ROWS), 0);
+}
+
 static void without_a_way_to_punch_meta_rows_go(void **state)
 {
 	(void)state;
@@ -155,6 +172,7 @@ int main(void)
 		HEAP_TEST(a_page_of_it_is_enough_to_find_it),
 		HEAP_TEST(where_something_is_only_free_pages_go),
 		HEAP_TEST(the_last_free_area_is_not_claimed_at_once),
+		HEAP_TEST(somebody_may_be_about_to_have_the_other_one),
 		HEAP_TEST(without_a_way_to_punch_meta_rows_go),
 		HEAP_TEST(an_area_is_given_back_if_it_cannot_be_punched),
 		HEAP_TEST(what_was_punched_is_used_again),
