@@ -57,6 +57,11 @@ static int move(struct tn_mover *m, unsigned class, const uint64_t *pages,
 	return r == -EBUSY ? 0 : r;
 }
 
+/* Was the last batch off because somebody stays in a section? @batches: those
+ * that there were before; what is held from then says nothing of now. */
+static bool is_off(const struct tn_mover *m, uint64_t batches)
+{ return m->batches != batches && m->held.control; }
+
 /* What was put by of a class is moved. If a batch was off because somebody
  * stays in a section, it is still put by. */
 static int move_class(struct tn_compact *c, unsigned i)
@@ -75,11 +80,11 @@ static int move_class(struct tn_compact *c, unsigned i)
 		k->full = m->no_place;
 	else if (m->no_place)
 		for (unsigned j = 0; j < was.n && !k->full && r >= 0 &&
-				     !m->held.control; j++) {
+				     !is_off(m, batches); j++) {
 			r = move(m, class, &k->pages[j], 1);
 			k->full = m->no_place;
 		}
-	if (m->batches != batches && m->held.control)
+	if (is_off(m, batches))
 		*k = was;
 	return r;
 }
@@ -156,11 +161,11 @@ static bool next_page(struct tn_compact *c, uint64_t *ret)
 static bool count_batches(const struct tn_mover *m, uint64_t *batches,
 			  uint64_t *seen)
 {
-	uint64_t n = m->batches - *batches;
+	bool off = is_off(m, *batches);
 
+	*seen += (m->batches - *batches) * BATCH_COST;
 	*batches = m->batches;
-	*seen += n * BATCH_COST;
-	return n && m->held.control;
+	return off;
 }
 
 int tn_compact_step(struct tn_compact *c, uint64_t bytes)

@@ -178,6 +178,35 @@ static void behind_a_section_nothing_is_forgotten(void **state)
 	free_all();
 }
 
+/* Until a batch has been off because of it. */
+static void run_into_a_section(void)
+{
+	tn_compact_begin(&compact, &mover);
+	tn64_store_relaxed(&lane[2].rec->section, 1);
+	while (!mover.held.control)
+		assert_int_equal(tn_compact_step(&compact, 1 << 20), 1);
+	tn64_store_relaxed(&lane[2].rec->section, 2);
+}
+
+/* The batch that was off is tried no more, as all of it is gone; what comes
+ * next has no place below it, either, and goes into itself. */
+static void of_a_section_only_its_batch_is_in_need(void **state)
+{
+	unsigned first;
+
+	(void)state;
+	half_slabs(CLASS + 1, 5);
+	first = n_refs;
+	half_slabs(CLASS, 3);
+	run_into_a_section();
+	while (n_refs > first)
+		drop(n_refs - 1);
+	while (tn_compact_step(&compact, 1 << 20) == 1)
+		;
+	assert_int_equal(n_slabs(CLASS + 1), 3);
+	free_all();
+}
+
 /* What is free, or another's, by the time that it is moved. */
 static void what_ends_meanwhile_is_passed_by(void **state)
 {
@@ -206,6 +235,7 @@ int main(void)
 		COMPACT_TEST(classes_are_put_by_apart),
 		COMPACT_TEST(small_steps_come_to_the_same_end),
 		COMPACT_TEST(behind_a_section_nothing_is_forgotten),
+		COMPACT_TEST(of_a_section_only_its_batch_is_in_need),
 		COMPACT_TEST(what_ends_meanwhile_is_passed_by),
 	};
 
