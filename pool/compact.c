@@ -113,17 +113,25 @@ static int compact_slab(struct tn_compact *c, uint64_t page, unsigned class)
 	return r;
 }
 
+static int compact_run(struct tn_compact *c, uint64_t page)
+{
+	uint64_t batches = c->mover->batches;
+	int r = tn_move_run(c->mover, page);
+
+	if (is_off(c->mover, batches))
+		c->page++; /* it will be looked at again */
+	return r == -ENOENT ? 0 : r;
+}
+
 /* What begins at a page, if it can be moved. */
 static int compact_page(struct tn_compact *c, uint64_t page)
 {
 	uint64_t word = tn64_load_relaxed(&c->mover->pool->pages[page].word);
 	unsigned class = TN_PAGE_CLASS(word);
-	int r;
 
 	switch (TN_PAGE_KIND(word)) {
 	case TN_PAGE_RUN:
-		r = tn_move_run(c->mover, page);
-		return r == -ENOENT ? 0 : r;
+		return compact_run(c, page);
 	case TN_PAGE_SLAB:
 		if (class < TN_CLASS_MOVABLE || class >= TN_CLASS_HANDLE ||
 		    TN_PAGE_BACK(word))

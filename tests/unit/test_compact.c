@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "pool/cache.h"
+#include "pool/fit.h"
 #include "tests/lib/tn_movable.h"
 #include "tests/lib/tn_test.h"
 
@@ -207,6 +208,28 @@ static void of_a_section_only_its_batch_is_in_need(void **state)
 	free_all();
 }
 
+static void a_run_behind_a_section_is_not_forgotten(void **state)
+{
+	const unsigned where = TN_FIRST_FIT | TN_AMONG(TN_GROUP_MOVABLE);
+	uint64_t below, page;
+
+	(void)state;
+	assert_int_equal(tn_run_alloc(&heap.pool, &lane[1], TN_AREA_PAGES,
+				      where, &below), 0);
+	assert_int_equal(tn_run_alloc(&heap.pool, &lane[1], 5, where, &page),
+			 0);
+	assert_true(page > below);
+	refs[n_refs++] = tn_movable_bind(&lane[1], page << TN_PAGE_SHIFT);
+	tn16_store_relaxed(&heap.pool.tags[tn_tag_index(below, 0)],
+			   TN_TAG_KEPT | 1);
+	tn_run_drop(&heap.pool, &lane[1], TN_OP_RUN, below, TN_AREA_PAGES);
+	run_into_a_section();
+	while (tn_compact_step(&compact, 1 << 20) == 1)
+		;
+	assert_int_equal(tn_movable_place(refs[0]) >> TN_PAGE_SHIFT, below);
+	free_all();
+}
+
 /* What is free, or another's, by the time that it is moved. */
 static void what_ends_meanwhile_is_passed_by(void **state)
 {
@@ -236,6 +259,7 @@ int main(void)
 		COMPACT_TEST(small_steps_come_to_the_same_end),
 		COMPACT_TEST(behind_a_section_nothing_is_forgotten),
 		COMPACT_TEST(of_a_section_only_its_batch_is_in_need),
+		COMPACT_TEST(a_run_behind_a_section_is_not_forgotten),
 		COMPACT_TEST(what_ends_meanwhile_is_passed_by),
 	};
 
