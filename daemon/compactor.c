@@ -341,9 +341,11 @@ static void begin_punching(struct compaction *run)
 static int move_slice(struct compactor *c)
 {
 	struct compaction *run = c->run;
+	uint64_t batches = run->mover.batches;
 	int r = is_enough(run) ? 0 : tn_compact_step(&run->pass, SLICE_BYTES);
 
-	if (r > 0 && run->mover.held.control)
+	/* .held is of the last batch, whenever that was */
+	if (r > 0 && run->mover.batches != batches && run->mover.held.control)
 		r = is_held_up(c);
 	else
 		run->held_since = 0;
@@ -438,7 +440,7 @@ static struct timeval rest_of(const struct compaction *run)
 	uint64_t took = (uint64_t)(clock_ns() - run->burst_began), us;
 
 	us = tn_max64(took, BURST_NS) / 1000 * (100 - percent) / percent;
-	if (run->mover.held.control)
+	if (run->held_since)
 		us = tn_max64(us, HELD_REST_US);
 	return (struct timeval){
 		.tv_sec = (time_t)(us / 1000000),
