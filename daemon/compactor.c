@@ -72,6 +72,8 @@ struct compaction {
 	struct compact_order order;
 	tn_a32 percent;            /* of a processor; the loop may raise it */
 	uint64_t keep;             /* free bytes that are not punched */
+	uint64_t kept;             /* + 1, their last run; 0: it was punched */
+	uint64_t from, to;         /* pages in memory that are looked at */
 	unsigned passes;           /* that are over */
 	uint64_t moved_before;     /* this pass, in bytes */
 	uint64_t ended_before;
@@ -163,17 +165,28 @@ void compactor_status(struct pool *pool, struct tn_compaction *ret)
 
 /* Punching */
 
-/* The lowest free pages are those that are used next. */
+/* The lowest free pages are those that are used next. Of an area that is free
+ * throughout, which comes up once for each part of it that is in memory, all
+ * is kept or nothing. */
+static bool keep(struct compaction *run, uint64_t page, uint64_t n)
+{
+	bool again = run->kept == page + 1 && n == TN_AREA_PAGES;
+	uint64_t in_memory = tn_min64(page + n, run->to) -
+			     tn_max64(page, run->from);
+
+	run->kept = run->keep || again ? page + 1 : 0;
+	run->keep -= tn_min64(run->keep, in_memory << TN_PAGE_SHIFT);
+	return run->kept;
+}
+
 static int punch(void *arg, uint64_t page, uint64_t n)
 {
 	struct compaction *run = arg;
 	const struct pool *pool = run->pool;
 	uint64_t handles = pool->geo.handle_page;
 
-	if (run->keep) {
-		run->keep -= tn_min64(run->keep, n << TN_PAGE_SHIFT);
+	if (keep(run, page, n))
 		return 0;
-	}
 	if (page < handles)
 		return backing_punch_at(&pool->data, page << TN_PAGE_SHIFT,
 					n << TN_PAGE_SHIFT);
@@ -187,7 +200,7 @@ static int punch_meta(void *arg, uint64_t off, uint64_t bytes)
 {
 	const struct compaction *run = arg;
 
-	return run->keep ? 0 : backing_punch_at(&run->pool->meta, off, bytes);
+	return run->kept ? 0 : backing_punch_at(&run->pool->meta, off, bytes);
 }
 
 /* The next stretch of the file at or after @at that is in memory, an area at
@@ -229,9 +242,9 @@ static int punch_slice(struct compaction *run)
 		return 1;
 	}
 	run->punch_at = to;
-	return tn_trim(&pool->view, &run->mover.self,
-		       first + (((uint64_t)from - base) >> TN_PAGE_SHIFT),
-		       first + (((uint64_t)to - base) >> TN_PAGE_SHIFT),
+	run->from = first + (((uint64_t)from - base) >> TN_PAGE_SHIFT);
+	run->to = first + (((uint64_t)to - base) >> TN_PAGE_SHIFT);
+	return tn_trim(&pool->view, &run->mover.self, run->from, run->to,
 		       &how) < 0 ? -EUCLEAN : 1;
 }
 

@@ -138,6 +138,30 @@ static void free_memory_goes_back_unasked(void **state)
 	assert_true(data_bytes() < MIB);
 }
 
+/* It is free areas of which every second page is in memory: 8 MiB, and 10 are
+ * in use. */
+static void a_part_of_what_is_free_is_left(void **state)
+{
+	uint8_t *used, *p;
+
+	(void)state;
+	begin(TARN_POOL_OPTS(.compact_start = 50, .compact_stop = 40));
+	used = tarn_run_alloc(pool, 5 * 512, 0);
+	memset(used, 1, 10 * MIB);
+	p = tarn_run_alloc(pool, 8 * 512, 0);
+	for (uint64_t i = 0; i < 8 * 512; i += 2)
+		p[i * TARN_PAGE] = 1;
+	if (data_bytes() > 19 * MIB) {
+		print_message("the system has larger pages here\n");
+		skip();
+	}
+	assert_int_equal(tarn_free(pool, p), 0);
+	tn_test_eventually(is_over(now()));
+	/* 40 % of 10 MiB, and an area at most */
+	assert_in_range(data_bytes(), 13 * MIB, 16 * MIB);
+	assert_int_equal(tarn_free(pool, used), 0);
+}
+
 static void a_full_pool_is_left_alone(void **state)
 {
 	uint64_t before;
@@ -245,6 +269,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_pool_with_holes_is_compacted_unasked),
 		TEST(free_memory_goes_back_unasked),
+		TEST(a_part_of_what_is_free_is_left),
 		TEST(a_full_pool_is_left_alone),
 		TEST(a_pool_that_is_never_to_be_is_left_alone),
 		TEST(a_reload_changes_what_holds_for_all_pools),
