@@ -75,8 +75,13 @@ static inline void tell_slices(void)
 /* tarnd's part, with what it may write. */
 static inline void recover_into(struct tally *t)
 {
+	enum tn_busy_end end;
+
 	tn_busy_protect_data(&busy, true);
-	t->ends[tn_busy_recover(&busy)]++;
-	t->tries++;
+	end = tn_busy_recover(&busy);
 	tn_busy_protect_data(&busy, false);
+	t->ends[end]++;
+	t->tries++;
+	if (end == TN_BUSY_HOLDS || end == TN_BUSY_NAMED)
+		tn_busy_compact(&busy);
 }

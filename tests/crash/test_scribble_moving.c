@@ -92,7 +92,7 @@ static void punch(struct mover *m)
 	struct tn_busy_section *s;
 	uint64_t r = tn_busy_random(&m->seed), off;
 
-	s = &busy.sections[r % (TN_BUSY_N_SECTIONS - 1)];
+	s = &busy.sections[r % TN_BUSY_N_META];
 	off = (uint64_t)((uint8_t *)(s->words + tn_busy_word(s, r >> 8)) -
 			 busy.meta.at);
 	fallocate(busy.meta.shared_fd, FALLOC_FL_PUNCH_HOLE |

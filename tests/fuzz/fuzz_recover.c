@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * libFuzzer: a pool with words changed, then what a client does, recovery,
- * census and audit. Built and run by `make fuzz T=recover`.
+ * census and audit; and compaction, which leaves in order what the audit has
+ * found in order. Built and run by `make fuzz T=recover`.
  *
  *   input   0  1   flags: 1 a client uses the pool before it is recovered
  *           then edits of 12 bytes, 64 at most:
@@ -10,6 +11,7 @@
  *           2  2   word: of those in use if below 0x8000, else of all
  *           4  8   value, or what is random about it
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/lib/tn_busy.h"
@@ -41,6 +43,8 @@ static void edit(const uint8_t *in)
 
 int LLVMFuzzerTestOneInput(const uint8_t *in, size_t bytes)
 {
+	enum tn_busy_end end;
+
 	if (!bytes)
 		return 0;
 	if (!busy.meta.at)
@@ -51,7 +55,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *in, size_t bytes)
 	if (in[0] & 1)
 		tn_busy_use(&busy);
 	tn_busy_protect_data(&busy, true);
-	tn_busy_recover(&busy);
+	end = tn_busy_recover(&busy);
 	tn_busy_protect_data(&busy, false);
+	if (end == TN_BUSY_REFUSED || end == TN_BUSY_WAITS)
+		return 0;
+	if (tn_busy_compact(&busy) != end && end == TN_BUSY_HOLDS)
+		abort();
 	return 0;
 }

@@ -111,14 +111,21 @@ static void sections_init(struct tn_busy *b)
 		{ "tags", g->tags, g->touched_areas },
 		{ "areas touched", g->touched_areas, g->touched_pages },
 		{ "pages touched", g->touched_pages, g->shares },
-		{ "shares", g->shares, g->meta_bytes },
-		{ "control", 0, g->control_bytes },
+		{ "shares", g->shares, g->backs },
+		{ "groups", g->groups,
+		  g->groups + tn_round_up(g->n_areas, 8) },
+		{ "backs", g->backs, g->handles },
+		{ "handles", g->handles, g->meta_bytes },
+		{ "control, dead", 0, g->control_bytes },
+		{ "control, alive", 0, g->control_bytes },
+		{ "control, tarnd", 0, g->control_bytes },
 	};
+	static const uint8_t controls[] = { TN_BUSY_DEAD, TN_BUSY_ALIVE, 0 };
 
 	static_assert(TN_ARRAY_LEN(of) == TN_BUSY_N_SECTIONS, "all of them");
 	for (unsigned i = 0; i < TN_BUSY_N_SECTIONS; i++) {
-		uint8_t *base = i == TN_BUSY_N_SECTIONS - 1 ?
-				b->control[TN_BUSY_DEAD].at : b->meta.at;
+		uint8_t *base = i < TN_BUSY_N_META ? b->meta.at :
+				b->control[controls[i - TN_BUSY_N_META]].at;
 
 		b->sections[i].name = of[i].name;
 		b->sections[i].words = (void *)(base + of[i].from);

@@ -2,15 +2,15 @@
 #pragma once
 /*
  * A busy pool that may be scribbled on: something of everything in it, a
- * client that died in the middle of all it can die in, and guard pages around
- * each of its files. What is done to it is undone by one call.
+ * client and a tarnd that died in the middle of all they can die in, and guard
+ * pages around each of its files. What is done to it is undone by one call.
  *
  *   client 1   dead, with a lane in each kind of op
  *   client 2   alive: the one whose calls tn_busy_use() makes
  *   client 3   alive, holds things
  */
 #include "audit/audit.h"
-#include "pool/hold.h"
+#include "pool/handle.h"
 #include "pool/recover.h"
 #include "pool/run.h"
 #include "pool/slab.h"
@@ -21,7 +21,9 @@
 #define TN_BUSY_OTHER 3
 #define TN_BUSY_N_CONTROLS 4 /* with tarnd's own */
 #define TN_BUSY_N_SLOTS 24 /* what client 2 holds */
-#define TN_BUSY_N_SECTIONS 14
+#define TN_BUSY_N_HANDLES 12
+#define TN_BUSY_N_META 16  /* sections of meta; those of control files follow */
+#define TN_BUSY_N_SECTIONS (TN_BUSY_N_META + 3)
 
 /* A file of the pool, where it is mapped. */
 struct tn_busy_file {
@@ -70,8 +72,10 @@ struct tn_busy {
 	struct tn_lane_ref lane[4];        /* of clients 1 to 3, at rest */
 	struct tn_slot slots[TN_BUSY_N_SLOTS];
 	uint64_t run, shared, pooled;      /* offsets of objects */
+	uint64_t handles[TN_BUSY_N_HANDLES]; /* refs: clients 1, 3, 2, 1, ... */
 	int cache;
 	struct tn_audit audit;
+	uint64_t moved;                    /* objects, by all compactions */
 	uint64_t slice_ns;                 /* the longest so far, of the CPU */
 	const char *what;                  /* of a refusal */
 	uint64_t where;
@@ -87,12 +91,25 @@ void tn_busy_reset(struct tn_busy *b);
 /* The contents; for tn_busy_init(). */
 void tn_busy_fill(struct tn_busy *b);
 
+/* What of it can be moved, and the mover's journal; for tn_busy_fill(). */
+void tn_busy_fill_movable(struct tn_busy *b);
+
+/* A handle of the lane's client for what it has at @off. Its ref, or 0. */
+uint64_t tn_busy_hmake(struct tn_busy *b, const struct tn_lane_ref *l,
+		       uint64_t off);
+
 /* A lane, started. Client 0 stands for tarnd. */
 struct tn_lane_ref tn_busy_lane(struct tn_busy *b, uint32_t client,
 				uint32_t index);
 
 /* Recover the dead, then count and audit. Aborts if recovery does not end. */
 enum tn_busy_end tn_busy_recover(struct tn_busy *b);
+
+/* Does the audit find nothing? @recovered: the dead are. */
+bool tn_busy_audit(struct tn_busy *b, bool recovered);
+
+/* After that: compact, and audit again. Aborts if compaction does not end. */
+enum tn_busy_end tn_busy_compact(struct tn_busy *b);
 
 /* Client 2 does what a client does, once each. Aborts if it is handed memory
  * that is not the pool's. */

@@ -267,4 +267,5 @@ void tn_busy_fill(struct tn_busy *b)
 	die_in_lease(b);
 	die_in_links(b);
 	die_in_shares(b);
+	tn_busy_fill_movable(b);
 }

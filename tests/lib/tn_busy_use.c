@@ -41,14 +41,14 @@ static int timed_step(struct tn_busy *b, struct tn_recover *r)
 }
 
 /* Return: 0, -EUCLEAN, or TN_RECOVER_LATER again and again */
-static int recover(struct tn_busy *b)
+static int recover(struct tn_busy *b, unsigned control, uint32_t client)
 {
 	struct tn_recover r;
 	unsigned steps = 0, later = 0;
 	int e;
 
-	tn_recover_begin(&r, &b->pool, b->control[TN_BUSY_DEAD].at,
-			 TN_BUSY_DEAD, tn_busy_lane(b, 0, 0));
+	tn_recover_begin(&r, &b->pool, b->control[control].at, client,
+			 tn_busy_lane(b, 0, 0));
 	do {
 		e = timed_step(b, &r);
 		later += e == TN_RECOVER_LATER;
@@ -72,7 +72,7 @@ static void look(struct tn_busy *b)
 		die("largest run", largest, 0);
 }
 
-static bool audit(struct tn_busy *b, bool recovered)
+bool tn_busy_audit(struct tn_busy *b, bool recovered)
 {
 	struct tn_audit_control controls[TN_BUSY_N_CONTROLS];
 	struct tn_audit_in in = {
@@ -98,11 +98,13 @@ static bool audit(struct tn_busy *b, bool recovered)
 
 enum tn_busy_end tn_busy_recover(struct tn_busy *b)
 {
-	int e = recover(b);
+	int e = recover(b, 0, TN_DAEMON_SLOT);
 	bool holds;
 
+	if (e >= 0)
+		e = recover(b, TN_BUSY_DEAD, TN_BUSY_DEAD);
 	look(b);
-	holds = audit(b, e == 0);
+	holds = tn_busy_audit(b, e == 0);
 	if (e < 0)
 		return TN_BUSY_REFUSED;
 	if (e)
@@ -121,23 +123,32 @@ static void check_memory(struct tn_busy *b, const void *p, uint64_t bytes)
 		die("memory past the end", off, bytes);
 }
 
+static void return_object(struct tn_busy *b, const struct tn_lane_ref *l,
+			  uint64_t off, const struct tn_object *obj)
+{
+	static const struct tn_slab_cursor none;
+	struct tn_slot slot = { b->pool.data + off, obj->tag };
+
+	if (obj->pages)
+		tn_run_drop(&b->pool, l, TN_OP_RUN, obj->page, obj->pages);
+	else
+		tn_slab_return(&b->pool, l, obj->class, &slot, 1, &none);
+}
+
 static void give_back(struct tn_busy *b, const struct tn_lane_ref *l,
 		      uint64_t off)
 {
-	static const struct tn_slab_cursor none;
 	struct tn_pool *pool = &b->pool;
-	struct tn_object obj;
-	struct tn_slot slot;
+	struct tn_object obj, its;
+	uint64_t its_off;
 
 	if (tn_object_find(pool, off, &obj) < 0 ||
 	    tn_object_release(pool, l, off, &obj) < 0)
 		return;
-	if (obj.pages) {
-		tn_run_drop(pool, l, TN_OP_RUN, obj.page, obj.pages);
-		return;
-	}
-	slot = (struct tn_slot){ pool->data + off, obj.tag };
-	tn_slab_return(pool, l, obj.class, &slot, 1, &none);
+	if (!obj.pages && obj.class == TN_CLASS_HANDLE &&
+	    tn_handle_unbind(pool, l, off, &its, &its_off) == 0)
+		return_object(b, l, its_off, &its);
+	return_object(b, l, off, &obj);
 }
 
 static void use_slabs(struct tn_busy *b, const struct tn_lane_ref *l)
@@ -220,6 +231,31 @@ static void use_shares(struct tn_busy *b, const struct tn_lane_ref *l)
 		give_back(b, &b->lane[TN_BUSY_OTHER], off);
 }
 
+static void use_handles(struct tn_busy *b, const struct tn_lane_ref *l)
+{
+	const unsigned class = TN_CLASS_MOVABLE + 31;
+	const struct tn_geo *geo = &b->pool.geo;
+	struct tn_slab_cursor cursor = { 0 };
+	struct tn_slot slots[8];
+	unsigned n;
+
+	n = tn_slab_claim(&b->pool, l, class, &cursor, slots, 8);
+	for (unsigned i = 0; i < n; i++) {
+		check_memory(b, slots[i].p, b->shapes[class].bytes);
+		tn_busy_hmake(b, l, tn_pool_off(&b->pool, slots[i].p));
+	}
+	for (unsigned i = 0; i < TN_BUSY_N_HANDLES; i++) {
+		uint64_t idx = TN_HANDLE_IDX(b->handles[i]);
+
+		tn_handle_keep(&b->pool, idx);
+		tn_handle_torn(&b->pool, b->handles[i]);
+		tn_handle_told(&b->pool, idx);
+		if (i % 2)
+			give_back(b, l, (geo->handle_page << TN_PAGE_SHIFT) +
+					idx * sizeof(struct tn_handle));
+	}
+}
+
 void tn_busy_use(struct tn_busy *b)
 {
 	struct tn_pool *pool = &b->pool;
@@ -230,6 +266,7 @@ void tn_busy_use(struct tn_busy *b)
 	use_shares(b, &l);
 	use_slabs(b, &l);
 	use_runs(b, &l);
+	use_handles(b, &l);
 	root = tn_root_find(pool, "another", true);
 	if (root)
 		tn64_store_relaxed(&root->ref, 0);
