@@ -387,11 +387,18 @@ void tn_estate_turn(void)
 	event_base_loop(tn_estate.server.base, EVLOOP_NONBLOCK | EVLOOP_ONCE);
 }
 
-/* How many there are; of pools, and references to those with a name. */
+/* Pools, the references to them, and how many of these names and clients have.
+ */
 struct sum {
-	uint64_t pools, refs;
+	uint64_t pools, refs, due;
 	bool ending;
 };
+
+static void add_pool(const struct pool *pool, struct sum *sum)
+{
+	sum->pools++;
+	sum->refs += pool->refs;
+}
 
 static void add_clients(const struct session *s, struct sum *sum)
 {
@@ -400,10 +407,11 @@ static void add_clients(const struct session *s, struct sum *sum)
 						     link);
 
 		sum->ending = sum->ending || a->ending;
-		if (!a->pool->unlinked)
-			sum->refs++;
-		else if (a->pool->attachments.next == &a->of_pool)
-			sum->pools++; /* the first one stands for it */
+		sum->due++;
+		/* of those without a name the first client stands for it */
+		if (a->pool->unlinked &&
+		    a->pool->attachments.next == &a->of_pool)
+			add_pool(a->pool, sum);
 	}
 }
 
@@ -412,14 +420,13 @@ static bool is_settled(void)
 {
 	const struct server *server = &tn_estate.server;
 	const struct registry *registry = &server->registry;
-	struct sum sum = { .pools = registry->n, .refs = registry->n };
-	uint64_t refs = 0;
+	struct sum sum = { .due = registry->n };
 
 	for (size_t i = 0; i < registry->n; i++)
-		refs += registry->pools[i]->refs;
+		add_pool(registry->pools[i], &sum);
 	tn_list_for_each(link, &server->sessions)
 		add_clients(tn_list_entry(link, struct session, link), &sum);
-	return !sum.ending && refs == sum.refs &&
+	return !sum.ending && sum.refs == sum.due &&
 	       server->quota.used[QUOTA_POOLS] == sum.pools;
 }
 
