@@ -41,11 +41,9 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <linux/membarrier.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "daemon/attachment.h"
@@ -93,8 +91,7 @@ static struct compactor *of_task(struct reaper_task *task)
 static int fence(void *arg)
 {
 	(void)arg;
-	return (int)syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0,
-			    0);
+	return reaper_fence_clients();
 }
 
 static void clients(void *arg, struct tn_mover *m)

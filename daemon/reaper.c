@@ -39,10 +39,13 @@
 #include "daemon/reaper.h"
 
 #include <errno.h>
+#include <linux/membarrier.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/cleanup.h"
@@ -68,15 +71,26 @@ struct reaper {
 	int event_fd;
 };
 
+int reaper_fence_clients(void)
+{
+	return (int)syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0,
+			    0);
+}
+
 /* Without the lock. Return: as tn_recover_step(). */
 static int slice(struct reaper_queue *queue, struct reaper_job *job)
 {
 	int r;
 
-	if (!job->begun)
+	if (!job->begun) {
 		tn_recover_begin(&job->recover, queue->pool, job->control,
 				 job->client, queue->self);
-	job->begun = true;
+		job->begun = true;
+		/* For those who give it something. If it cannot be had, a rest
+		 * does: no processor keeps a store to itself that long. */
+		if (reaper_fence_clients() < 0)
+			return TN_RECOVER_LATER;
+	}
 	r = tn_recover_step(&job->recover, SLICE_BUDGET);
 	job->result = r < 0 ? r : 0;
 	return r;

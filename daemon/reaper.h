@@ -79,5 +79,13 @@ int reaper_fd(const struct reaper *reaper);
  *  readable if there are more */
 void reaper_dispatch(struct reaper *reaper);
 
+/**
+ * reaper_fence_clients() - a full fence in the midst of whatever the clients
+ * of any pool are doing, on whatever processor
+ *
+ * Return: 0, or -1: the kernel, or a filter, has no membarrier for us.
+ */
+int reaper_fence_clients(void);
+
 /** reaper_healthy() - false: a slice has been under way for far too long */
 bool reaper_healthy(struct reaper *reaper);

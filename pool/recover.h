@@ -29,6 +29,8 @@ struct tn_recover {
  * @control: its control file, mapped
  * @self: a lane in a control file of tarnd's own, for the steps it makes
  *
+ * Between this and the first step comes a membarrier (GLOBAL_EXPEDITED), if
+ * any other process may be giving to the client: pool/ makes no system calls.
  * The client must be dead for certain, or have promised (LEAVE) never to
  * touch the pool again. May be called again for the same client, from any
  * process, after a recovery that was cut short anywhere.

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The worker thread, with a recovery of our own in place of pool/recover: the
- * linker takes these two rather than the library's. */
+/* The worker thread, with a recovery of our own in place of pool/recover, and
+ * a membarrier of our own: the linker takes these rather than the library's. */
 #include "daemon/reaper.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "tests/lib/tn_test.h"
@@ -17,6 +18,8 @@ static const int *script[N];
 static _Atomic unsigned at[N];
 static _Atomic int in_pool[2]; /* slices under way, by pool */
 static _Atomic bool overlapped;
+static _Atomic unsigned n_begun, n_fences, n_no_fence;
+static _Atomic bool too_early; /* a step before the fence */
 static char order[64];         /* the clients, as they were done */
 static int n_done, result[N];
 
@@ -29,8 +32,22 @@ void tn_recover_begin(struct tn_recover *r, struct tn_pool *pool,
 		      void *control, uint32_t client, struct tn_lane_ref self)
 {
 	(void)self;
+	n_begun++;
 	*r = (struct tn_recover){ .pool = pool, .control = control,
 				  .client = client };
+}
+
+/* The first .n_no_fence times it is not to be had. */
+long syscall(long number, ...)
+{
+	if (number == SYS_membarrier && !n_no_fence) {
+		n_fences++;
+		return 0;
+	}
+	if (number == SYS_membarrier)
+		n_no_fence--;
+	errno = ENOSYS;
+	return -1;
 }
 
 int tn_recover_step(struct tn_recover *r, unsigned budget)
@@ -40,6 +57,8 @@ int tn_recover_step(struct tn_recover *r, unsigned budget)
 	assert_true(budget > 0);
 	if (in_pool[pool]++)
 		overlapped = true;
+	if (n_fences < n_begun && !at[r->client])
+		too_early = true;
 	ret = script[r->client][at[r->client]++];
 	usleep(200);
 	in_pool[pool]--;
@@ -58,7 +77,8 @@ static int setup(void **state)
 {
 	tn_test_setup(state);
 	n_done = 0;
-	overlapped = false;
+	n_begun = n_fences = n_no_fence = 0;
+	overlapped = too_early = false;
 	memset(order, 0, sizeof(order));
 	for (int i = 0; i < 2; i++) {
 		reaper_queue_init(&queues[i], (uid_t)i);
@@ -116,6 +136,29 @@ static void jobs_of_a_pool_are_done_in_their_order(void **state)
 		assert_int_equal(at[i], 5);
 		assert_int_equal(result[i], 0);
 	}
+}
+
+static void clients_are_fenced_before_a_first_step(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 4; i++)
+		post(i, i % 2, five_slices);
+	wait_for(4);
+	assert_false(too_early);
+	assert_int_equal(n_fences, 4);
+}
+
+static void who_cannot_fence_them_rests_first(void **state)
+{
+	int64_t begin = tn_test_now_ms();
+
+	(void)state;
+	n_no_fence = 1;
+	post(0, 0, at_once);
+	wait_for(1);
+	assert_int_equal(at[0], 1);
+	assert_int_equal(n_fences, 0);
+	assert_true(tn_test_now_ms() - begin >= 4);
 }
 
 static void a_long_job_holds_up_no_other_pool(void **state)
@@ -178,6 +221,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(jobs_of_a_pool_are_done_in_their_order),
+		TEST(clients_are_fenced_before_a_first_step),
+		TEST(who_cannot_fence_them_rests_first),
 		TEST(a_long_job_holds_up_no_other_pool),
 		TEST(who_must_wait_lets_others_go_first),
 		TEST(a_contradiction_ends_that_job_alone),
