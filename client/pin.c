@@ -6,7 +6,7 @@
  * loads; of an unpin, a store. What must be ordered is the store before the
  * loads, for which the compiler is told here and the processor by the mover,
  * with membarrier (pool/move.c, P1 to P5). A process that could not register
- * for that says so in .fenced, and pays for a fence itself.
+ * for that says so in .must_fence, and pays for a fence itself.
  *
  * A pin goes into the thread's first free slot, and stays there: the mover
  * might look at both places of one that is moved, at the wrong moments. The
@@ -28,7 +28,7 @@
 static inline void light_fence(const struct tarn_pool *pool)
 {
 	tn_fence_compiler();
-	if (tn_unlikely(pool->fenced))
+	if (tn_unlikely(pool->p.must_fence))
 		tn_fence_full();
 }
 

@@ -158,7 +158,7 @@ static int map_file(int fd, uint64_t bytes, bool writable, void *ret)
 	return 0;
 }
 
-/* For the light side of pins; a process has to ask for it once. */
+/* For the light side of pins and gives; a process has to ask for it once. */
 static bool must_fence(void)
 {
 	return syscall(SYS_membarrier,
@@ -208,7 +208,7 @@ static int map_control(struct tarn_pool *pool, const struct tn_open_reply *o,
 	}
 	unmap(pool->control, pool->p.geo.control_bytes);
 	pool->control = control;
-	pool->fenced = must_fence();
+	pool->p.must_fence = must_fence();
 	pool->client = o->client;
 	pool->attach = o->attach;
 	return 0;

@@ -24,7 +24,6 @@ struct tarn_lane;
 
 struct tarn_pool {
 	uint64_t key;          /* of this opening; 0: closed (client/lane.h) */
-	uint64_t fenced;       /* not 0: pins must fence: client/handle.c */
 	struct tn_pool p;
 	uint64_t class_max;    /* bytes that slabs serve; 0: none */
 	struct tn_shape shapes[TN_N_CLASSES];

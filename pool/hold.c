@@ -14,9 +14,15 @@
  * tag names may change it, to whatever it likes (but for GIVEN, which the
  * giver takes back from a receiver that is dead); a tag that is POOL, anybody
  * may. So two of the same client's threads, or two who want what the pool
- * holds, may race, and each change here is a compare-and-swap from the form
- * it was found in: exactly one has it. What the pool holds is seized first:
- * POOL -> LINK with an op open, looked at again, and then made ours.
+ * holds, may race, and each change here but one is a compare-and-swap from the
+ * form it was found in: exactly one has it. What the pool holds is seized
+ * first: POOL -> LINK with an op open, looked at again, and then made ours.
+ *
+ * The one is give: a look and a plain store, as free is (pool/magazine.h), and
+ * like there it is the caller's to see that no other of its threads does away
+ * with the object at the very same moment. A locked instruction would wait
+ * until the processor has written all that it was told to before: the object,
+ * whose line the receiver of the last one in its place had.
  *
  * Words. publish and claim tie an object to a word of shared memory: the
  * word holds the ref if and only if the pool holds the object *there*. That
@@ -41,8 +47,11 @@
  *   tag.hand   what the giver did to the object is before its tag's release,
  *              and the taker's acquire is before what he does
  *   word.link  the same by way of the word
- *   give: tag store, full fence, look at the receiver's state; tarnd: state
- *              DEAD, full fence, sweep of tags. One of them sees the other's.
+ *   give: tag store, compiler's fence, look at the receiver's state; tarnd:
+ *              state DEAD, membarrier, sweep of tags. Either the sweep sees
+ *              the tag, or the giver the state: a giver that is between the
+ *              two is made to fence by the membarrier. (Who could not register
+ *              for that has .must_fence set, and fences itself.)
  *
  * Crash windows (c the dead, d the receiver):
  *   C1 give, GIVEN stored, receiver not looked at: if d is dead, nobody
@@ -207,6 +216,16 @@ static bool alive(struct tn_pool *pool, uint32_t client)
 	       tn64_load_relaxed(state) == (TN_CLIENT_ALIVE | client);
 }
 
+/* Nobody else changes what we hold. Return: 0, or -EPERM: we do not. */
+static int give_to(tn_a16 *tag, uint16_t held, uint16_t given)
+{
+	if (tn16_load_relaxed(tag) != held)
+		return -EPERM;
+	/* HB> tag.hand */
+	tn16_store_release(tag, given);
+	return 0;
+}
+
 int tn_hold_give(struct tn_pool *pool, const struct tn_lane_ref *l,
 		 uint64_t off, uint32_t client)
 {
@@ -223,17 +242,19 @@ int tn_hold_give(struct tn_pool *pool, const struct tn_lane_ref *l,
 	tn64_store_relaxed(&l->rec->ref, off);
 	tn64_store_relaxed(&l->rec->word, client);
 	tn_lane_begin(l, TN_OP(TN_OP_GIVE, 0, 0));
-	r = change(obj.tag, HELD(l), given);
+	r = give_to(obj.tag, HELD(l), given);
 	TN_CRASH("give.given");
 	/* tarnd says that a client is dead before it sweeps its tags: either
 	 * the sweep sees this one, or we see that */
-	tn_fence_after_rmw();
+	tn_fence_compiler();
+	if (tn_unlikely(pool->must_fence))
+		tn_fence_full();
 	/* swept already: it was given, and has died with the receiver */
 	if (r == 0 && !alive(pool, client) &&
 	    change(obj.tag, given, HELD(l)) == 0)
 		r = -ESRCH;
 	tn_lane_commit(l);
-	return r == -EALREADY ? -EPERM : r;
+	return r;
 }
 
 int tn_hold_take(struct tn_pool *pool, const struct tn_lane_ref *l,

@@ -37,6 +37,7 @@ struct tn_pool {
 
 	uint64_t mark;
 	uint32_t kind, policy, flags, role;
+	uint32_t must_fence;       /* 1: membarrier does not do it for us */
 };
 
 /**

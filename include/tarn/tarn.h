@@ -393,6 +393,10 @@ TARN_API tarn_ref tarn_root_get(const struct tarn_pool *pool, const char *name);
  *
  * From this call on the receiver answers for it, taken or not: should it die,
  * the object is freed. Also -ESRCH: no such client; the object is still ours.
+ *
+ * Threads: it looks at who holds the object and then stores, as tarn_free()
+ * does. Two threads of the holder that give or free the same object at the
+ * very same moment may both be told 0.
  */
 TARN_API int tarn_give(struct tarn_pool *pool, tarn_ref ref, uint32_t client);
 

@@ -141,7 +141,7 @@ static struct tarn_pool *attach(unsigned n)
 		abort();
 	pool->process = tn_process_number();
 	pool->key = 77;
-	pool->fenced = syscall(SYS_membarrier,
+	pool->p.must_fence = syscall(SYS_membarrier,
 		MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) < 0;
 	return pool;
 }

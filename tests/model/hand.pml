@@ -11,9 +11,9 @@
  * Here                   In the source
  * alloc                  claim_slots() and tarn_alloc(): 0 to HELD
  * free                   tn_object_release(); tn_slab_return()
- * give.1 ... give.7      tn_hold_give(): alive, tn_touch, the record and
- *                        tn_lane_begin, change, alive, change back,
- *                        tn_lane_commit
+ * give.1 ... give.8      tn_hold_give(): alive, tn_touch, the record and
+ *                        tn_lane_begin, a look at the tag, a plain store to
+ *                        it, alive, change back, tn_lane_commit
  * take                   tn_hold_take(), with tn_hold_adopt() after it
  * detach, adopt          tn_hold_detach(), tn_hold_adopt()
  * rec.mark               tn_recover_begin()
@@ -114,7 +114,7 @@ byte frees[4];
 #define gains(o) has[s] = has[s] | (1 << o)
 #define loses(o) has[s] = has[s] & ~(1 << o)
 
-/* give.6: the object is still ours, or it is gone with the receiver */
+/* give.7: the object is still ours, or it is gone with the receiver */
 inline give_back()
 {
 	if
@@ -143,6 +143,11 @@ inline give()
 	OR_DIE
 	fi;
 	if /* give.4 */
+	:: tag[o] != HELD(me) -> assert(false)
+	:: tag[o] == HELD(me)
+	OR_DIE
+	fi;
+	if /* give.5 */
 	:: d_step { tag[o] = GIVEN(to); loses(o) }
 	OR_DIE
 	fi;
@@ -150,13 +155,13 @@ inline give()
 	if :: touched[SLOT(to)] = true OR_DIE fi;
 #endif
 #if MUTANT != 1
-	if /* give.5 */
+	if /* give.6 */
 	:: alive(to)
 	:: !alive(to) -> give_back()
 	OR_DIE
 	fi;
 #endif
-	if /* give.7 */
+	if /* give.8 */
 	:: d_step { op[s] = false; op_obj[s] = 0; op_to[s] = 0 }
 	OR_DIE
 	fi
