@@ -96,12 +96,13 @@ TARN_API int tarn_compact(struct tarn *t, const char *name, unsigned percent,
 static bool make_room(struct tarn_pool *pool, uint32_t flags)
 {
 	struct tn_compact_request req = { .percent = 100 };
+	const struct tarn_lane *lane = tn_lane_mine(pool);
 	struct tn_compaction c;
 
 	if (errno != ENOMEM || !(flags & TARN_COMPACT))
 		return false;
 	/* our own section would be in the way of any move */
-	if (tn_thread.key == pool->key && tn_thread.lane->sections)
+	if (lane && lane->sections)
 		return false;
 	memcpy(req.name, pool->name, sizeof(req.name));
 	if (compact(pool->conn, &req, NULL, NULL, &c) == 0)

@@ -207,10 +207,20 @@ static bool lane_worn(const struct tarn_lane *lane)
 			tn64_load_relaxed(&rec->progress)));
 }
 
+struct tarn_lane *tn_lane_mine(const struct tarn_pool *pool)
+{
+	struct tn_thread_lanes *all = tn_thread.all;
+
+	for (unsigned i = 0; all && i < all->n; i++)
+		if (all->at[i].key == pool->key)
+			return all->at[i].lane;
+	return NULL;
+}
+
 struct tarn_lane *tn_lane_slow(struct tarn_pool *pool)
 {
 	struct tn_thread_lanes *all = tn_thread.all;
-	struct tarn_lane *lane = NULL;
+	struct tarn_lane *lane;
 	int r;
 
 	r = tn_client_check(pool, TARN_CONSUMER);
@@ -218,9 +228,7 @@ struct tarn_lane *tn_lane_slow(struct tarn_pool *pool)
 		errno = -r;
 		return NULL;
 	}
-	for (unsigned i = 0; all && i < all->n; i++)
-		if (all->at[i].key == pool->key)
-			lane = all->at[i].lane;
+	lane = tn_lane_mine(pool);
 	if (lane && lane_worn(lane)) {
 		lane_stop(lane);
 		forget_lane(all, lane);

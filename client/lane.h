@@ -39,6 +39,10 @@ extern __thread struct tn_thread tn_thread
  * here: in a forked process, what the thread remembers is wiped. */
 struct tarn_lane *tn_lane_slow(struct tarn_pool *pool);
 
+/* The one that this thread has in a pool already, whatever it used last and
+ * whatever became of the pool; or NULL. In a forked process it is wiped. */
+struct tarn_lane *tn_lane_mine(const struct tarn_pool *pool);
+
 /* More slots of a class for an empty magazine; a run. If there is no room, all
  * that the rack keeps goes back: others may want it, and so may we. Return: as
  * tn_rack_fill() and tn_run_alloc(). */

@@ -325,11 +325,12 @@ TARN_API int tarn_enter(struct tarn_pool *pool)
 
 static tn_cold const void *deref_slow(struct tarn_pool *pool, tarn_ref handle)
 {
+	const struct tarn_lane *lane;
 	void *p = NULL;
 	int r = tn_client_check(pool, TARN_CONSUMER);
 
-	if (r == 0 && (tn_thread.key != pool->key ||
-		       !tn_thread.lane->sections))
+	lane = tn_lane_mine(pool);
+	if (r == 0 && (!lane || !lane->sections))
 		r = -EPERM;
 	if (r == 0)
 		r = settle(pool, handle, &p);
@@ -353,19 +354,32 @@ TARN_API const void *tarn_deref(struct tarn_pool *pool, tarn_ref handle)
 	return pool->p.data + TN_HANDLE_OFF(place);
 }
 
-TARN_API int tarn_exit(struct tarn_pool *pool)
+static inline int leave(struct tarn_lane *lane)
 {
-	struct tarn_lane *lane = tn_thread.lane;
-	tn_a64 *section;
+	tn_a64 *section = &lane->rack.ref.rec->section;
 
-	if (tn_unlikely(tn_thread.key != pool->key || !lane->sections))
-		return -EINVAL;
 	if (--lane->sections)
 		return 0;
-	section = &lane->rack.ref.rec->section;
 	/* HB> pin.clear */
 	tn64_store_release(section, tn64_load_relaxed(section) + 1);
 	return 0;
+}
+
+/* The thread is in none, or has used another pool since. */
+static tn_cold int exit_slow(const struct tarn_pool *pool)
+{
+	struct tarn_lane *lane = tn_lane_mine(pool);
+
+	return lane && lane->sections ? leave(lane) : -EINVAL;
+}
+
+TARN_API int tarn_exit(struct tarn_pool *pool)
+{
+	struct tarn_lane *lane = tn_thread.lane;
+
+	if (tn_unlikely(tn_thread.key != pool->key || !lane->sections))
+		return exit_slow(pool);
+	return leave(lane);
 }
 
 /* Without a pin */

@@ -266,6 +266,40 @@ static void a_child_has_no_pins_of_its_parent(void **state)
 	assert_int_equal(tarn_unpin(pool, h[0]), 0);
 }
 
+static struct tarn_pool *make_crowded(void)
+{
+	struct tarn_pool *p;
+
+	assert_int_equal(tarn_pool_create(tarn, "q", TARN_POOL_OPTS(
+				.bytes = 8 * MIB,
+				.compact_percent = TARN_COMPACT_NEVER)), 0);
+	assert_int_equal(tarn_pool_open(tarn, "q", TARN_PRODUCER, &p), 0);
+	return p;
+}
+
+static void a_section_is_left_after_another_pool_was_used(void **state)
+{
+	struct tarn_compaction c = { .sz = sizeof(c) };
+	struct tarn_pool *other = make_crowded();
+
+	(void)state;
+	make(0);
+	assert_int_equal(tarn_enter(pool), 0);
+	assert_non_null(tarn_alloc(other, 100));
+	assert_non_null(tarn_deref(pool, h[0]));
+	assert_int_equal(tarn_enter(other), 0);
+	assert_int_equal(tarn_exit(pool), 0);
+	assert_int_equal(tarn_exit(pool), -EINVAL);
+	assert_null(tarn_deref(pool, h[0]));
+	assert_int_equal(errno, EPERM);
+	assert_int_equal(tarn_exit(other), 0);
+	assert_int_equal(tarn_exit(other), -EINVAL);
+	assert_int_equal(tarn_compact(tarn, "p", 100, NULL, NULL, &c), 0);
+	assert_true(c.error == 0 || c.error == -ENOSYS);
+	tarn_pool_close(other);
+	assert_int_equal(tarn_pool_destroy(tarn, "q"), 0);
+}
+
 static void compacting_what_cannot_be_is_answered(void **state)
 {
 	struct tarn_compaction c = { .sz = sizeof(c) };
@@ -303,17 +337,6 @@ static unsigned crowd(struct tarn_pool *p)
 			left++;
 	}
 	return left;
-}
-
-static struct tarn_pool *make_crowded(void)
-{
-	struct tarn_pool *p;
-
-	assert_int_equal(tarn_pool_create(tarn, "q", TARN_POOL_OPTS(
-				.bytes = 8 * MIB,
-				.compact_percent = TARN_COMPACT_NEVER)), 0);
-	assert_int_equal(tarn_pool_open(tarn, "q", TARN_PRODUCER, &p), 0);
-	return p;
 }
 
 static void who_finds_no_room_may_have_it_made(void **state)
@@ -466,6 +489,7 @@ int main(void)
 		TEST(roles_are_kept),
 		TEST(who_comes_after_a_dead_writer_is_told_once),
 		TEST(a_child_has_no_pins_of_its_parent),
+		TEST(a_section_is_left_after_another_pool_was_used),
 		TEST(compacting_what_cannot_be_is_answered),
 		TEST(who_finds_no_room_may_have_it_made),
 		TEST(without_tarnd_there_is_no_room_to_be_made),
