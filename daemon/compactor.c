@@ -43,13 +43,13 @@
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "daemon/attachment.h"
 #include "daemon/clock.h"
 #include "daemon/housekeeper.h"
 #include "daemon/log.h"
+#include "daemon/mover.h"
 #include "daemon/pool.h"
 #include "daemon/server.h"
 #include "pool/compact.h"
@@ -58,8 +58,7 @@
 #define SLICE_BYTES (256ULL << 10) /* moved: some 200 us */
 #define BURST_NS 5000000           /* a twentieth of a processor: each 100 ms */
 #define PASSES_MAX 8U              /* what is still pinned then, stays */
-#define PAUSE_US 50                /* a section may last some of these */
-#define HELD_NS 1000000000LL       /* ... or this, and then moving is over */
+#define HELD_NS 1000000000LL       /* a section may last that long */
 #define HELD_REST_US 10000         /* between two looks at such a one */
 #define HOLDER_NS 10000000000LL    /* then the log names who is in it */
 
@@ -84,45 +83,6 @@ struct compaction {
 static struct compactor *of_task(struct reaper_task *task)
 {
 	return tn_list_entry(task, struct compactor, task);
-}
-
-/* The mover's questions */
-
-static int fence(void *arg)
-{
-	(void)arg;
-	return reaper_fence_clients();
-}
-
-static void clients(void *arg, struct tn_mover *m)
-{
-	struct compactor *c = arg;
-	struct pool *pool = c->run->pool;
-
-	pthread_mutex_lock(&c->clients);
-	tn_list_for_each(link, &pool->attachments) {
-		struct attachment *a = tn_list_entry(link, struct attachment,
-						     of_pool);
-
-		tn_move_look(m, a->control.map);
-	}
-	pthread_mutex_unlock(&c->clients);
-}
-
-static void pause_(void *arg)
-{
-	(void)arg;
-	usleep(PAUSE_US);
-}
-
-/* A fault for each page of what is copied takes longer than the copy. */
-static void reach(void *arg, uint64_t off, uint64_t bytes, bool write)
-{
-	const struct compactor *c = arg;
-	uint8_t *data = c->run->pool->data.map;
-
-	madvise(data + off, bytes,
-		write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
 }
 
 /* Status */
@@ -487,7 +447,7 @@ void compactor_stop(struct pool *pool, unsigned error)
 	}
 }
 
-static struct compaction *run_new(struct compactor *c, struct pool *pool,
+static struct compaction *run_new(struct pool *pool,
 				  const struct compact_order *order)
 {
 	struct compaction *run = calloc(1, sizeof(*run));
@@ -497,12 +457,7 @@ static struct compaction *run_new(struct compactor *c, struct pool *pool,
 	run->pool = pool;
 	run->order = *order;
 	tn32_store_relaxed(&run->percent, order->percent);
-	tn_mover_init(&run->mover, &pool->view, pool->queue.self);
-	run->mover.fence = fence;
-	run->mover.clients = clients;
-	run->mover.pause = pause_;
-	run->mover.reach = reach;
-	run->mover.arg = c;
+	mover_init(&run->mover, pool);
 	begin_pass(run);
 	return run;
 }
@@ -539,7 +494,7 @@ int compactor_start(struct server *server, struct pool *pool,
 		join(c, order);
 		return 0;
 	}
-	c->run = run_new(c, pool, order);
+	c->run = run_new(pool, order);
 	if (!c->run)
 		return -ENOMEM;
 	say_begin(c->run);
