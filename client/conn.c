@@ -48,6 +48,7 @@ struct tn_conn {
 	struct sockaddr_un sa;
 	pid_t maker;
 	struct tn_link link;
+	uint32_t features;       /* granted on the link */
 	struct tn_session *session; /* the present one; NULL before the first */
 };
 
@@ -97,6 +98,7 @@ static int take_hello_reply(struct tn_conn *conn,
 	if (r < 0)
 		return r;
 	memcpy(&reply, packet->data + sizeof(struct tn_msg), sizeof(reply));
+	conn->features = reply.features;
 	r = hello_reply_ok(conn, &reply);
 	if (r < 0 || (reply.flags & TN_HELLO_REJOINED))
 		return r;
@@ -111,7 +113,7 @@ static int say_hello(struct tn_conn *conn, int64_t deadline)
 	struct tn_hello hello = {
 		.min_version = TN_WIRE_MIN_VERSION,
 		.max_version = TN_WIRE_VERSION,
-		.features = TN_FEATURE_SESSION,
+		.features = TN_FEATURES_KNOWN,
 	};
 	struct tn_packet packet;
 	int r;
@@ -158,13 +160,21 @@ static int be_connected(struct tn_conn *conn, int64_t deadline)
 
 /* calls */
 
-static struct tn_leave leave_of(const struct call *c)
+/* What is about an attachment begins with its number, of our count. */
+static bool is_about(uint16_t op)
 {
-	struct tn_leave leave;
-
-	memcpy(&leave, c->req, sizeof(leave));
-	return leave;
+	return op == TN_MSG_LEAVE || op == TN_MSG_MOVE;
 }
+
+static uint32_t attach_of(const struct call *c)
+{
+	uint32_t attach;
+
+	memcpy(&attach, c->req, sizeof(attach));
+	return attach;
+}
+static_assert(!offsetof(struct tn_leave, attach) &&
+	      !offsetof(struct tn_move_request, attach), "attach_of()");
 
 /* To our count. */
 static void note_attached(struct tn_conn *conn, struct tn_packet *packet)
@@ -186,20 +196,22 @@ static void note(struct tn_conn *conn, const struct call *c,
 	if (c->op == TN_MSG_OPEN && status == 0)
 		note_attached(conn, packet);
 	else if (c->op == TN_MSG_LEAVE && status == 0)
-		tn_session_left(&conn->session, leave_of(c).attach);
+		tn_session_left(&conn->session, attach_of(c));
 }
 
 static int exchange(struct tn_conn *conn, const struct call *c,
 		    struct tn_packet *packet)
 {
-	const void *req = c->req;
-	struct tn_leave leave;
+	uint8_t req[sizeof(struct tn_move_request)];
+	uint32_t attach;
 
-	if (c->op == TN_MSG_LEAVE) {
-		leave = leave_of(c);
-		leave.attach -= conn->session->base;
-		req = &leave;
-	}
+	if (!is_about(c->op))
+		return tn_link_exchange(&conn->link, c->op, c->req,
+					c->req_bytes, c->max_fds, c->deadline,
+					packet);
+	attach = attach_of(c) - conn->session->base;
+	memcpy(req, c->req, c->req_bytes);
+	memcpy(req, &attach, sizeof(attach));
 	return tn_link_exchange(&conn->link, c->op, req, c->req_bytes,
 				c->max_fds, c->deadline, packet);
 }
@@ -211,7 +223,7 @@ static bool may_repeat(uint16_t op, int r)
 	return (r == -ECONNRESET || r == -EBADMSG) &&
 	       (op == TN_MSG_PING || op == TN_MSG_STAT || op == TN_MSG_LIST ||
 		op == TN_MSG_LEAVE || op == TN_MSG_CONTROLS ||
-		op == TN_MSG_COMPACT);
+		op == TN_MSG_COMPACT || op == TN_MSG_MOVE);
 }
 
 /* Return: 0: a reply; -errno: for the caller; @ret_again: but try again */
@@ -223,9 +235,12 @@ static int try_call(struct tn_conn *conn, const struct call *c,
 	*ret_again = false;
 	if (r < 0)
 		return lost(r);
-	if (c->op == TN_MSG_LEAVE &&
-	    tn_session_of(conn->session, leave_of(c).attach) != conn->session) {
-		tn_session_left(&conn->session, leave_of(c).attach);
+	if (c->op == TN_MSG_MOVE && !(conn->features & TN_FEATURE_MOVE))
+		return -ENOSYS; /* it is an earlier version's */
+	if (is_about(c->op) &&
+	    tn_session_of(conn->session, attach_of(c)) != conn->session) {
+		if (c->op == TN_MSG_LEAVE)
+			tn_session_left(&conn->session, attach_of(c));
 		return -ENOENT;
 	}
 	r = exchange(conn, c, packet);
@@ -341,7 +356,8 @@ int tn_conn_call_by(struct tn_conn *conn, int64_t deadline, uint16_t op,
 	if (conn->maker != getpid())
 		return -ECHILD;
 	if (req_bytes > sizeof(packet.data) - sizeof(struct tn_msg) ||
-	    (op == TN_MSG_LEAVE && req_bytes != sizeof(struct tn_leave)))
+	    (op == TN_MSG_LEAVE && req_bytes != sizeof(struct tn_leave)) ||
+	    (op == TN_MSG_MOVE && req_bytes != sizeof(struct tn_move_request)))
 		return -EINVAL;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	r = take_turn(conn, deadline);
@@ -460,6 +476,17 @@ int tn_conn_leave(struct tn_conn *conn, uint32_t attach)
 
 	return tn_conn_call(conn, TN_MSG_LEAVE, &leave, sizeof(leave), NULL,
 			    NULL, NULL, NULL);
+}
+
+int tn_conn_move(struct tn_conn *conn, uint32_t attach, uint64_t handle,
+		 uint32_t flags, int64_t deadline)
+{
+	const struct tn_move_request move = {
+		.attach = attach, .flags = flags, .handle = handle,
+	};
+
+	return tn_conn_call_by(conn, deadline, TN_MSG_MOVE, &move,
+			       sizeof(move), NULL, NULL, NULL, NULL);
 }
 
 int tn_conn_controls(struct tn_conn *conn, const char *name, uint32_t after,

@@ -54,7 +54,7 @@ void tn_conn_unref(struct tn_conn *conn);
  *
  * If the connection is lost it is made anew. The request is then repeated,
  * once, if tarnd has seen nothing of it, or if repeating does no harm (PING,
- * STAT, LIST, LEAVE, CONTROLS).
+ * STAT, LIST, LEAVE, CONTROLS, COMPACT, MOVE).
  *
  * Return: 0; the reply's status; -ECHILD, -ENOMEM, -EMSGSIZE (no room for the
  *         reply), -EMFILE (none for the descriptors; the body is in @reply);
@@ -68,7 +68,8 @@ int tn_conn_call(struct tn_conn *conn, uint16_t op, const void *req,
 		 unsigned *n_fds);
 
 /** tn_conn_call_by() - the same, to be over by a time, for what takes several
- *  requests; tn_conn_deadline(): TN_CONN_MS from now */
+ *  requests, or must not take so long; tn_conn_deadline(): TN_CONN_MS from
+ *  now */
 int tn_conn_call_by(struct tn_conn *conn, int64_t deadline, uint16_t op,
 		    const void *req, size_t req_bytes, void *reply,
 		    size_t *reply_bytes, int *fds, unsigned *n_fds);
@@ -106,6 +107,19 @@ int tn_conn_leave(struct tn_conn *conn, uint32_t attach);
  */
 int tn_conn_controls(struct tn_conn *conn, const char *name, uint32_t after,
 		     struct tn_controls_reply *ret, int *ret_fd);
+
+/**
+ * tn_conn_move() - MOVE: have one object moved
+ * @attach: as of tn_conn_attach()
+ * @flags: TN_MOVE_*
+ * @deadline: when to give up
+ *
+ * Return: 0; -EBUSY (somebody uses it), -ENOENT (not attached, or it cannot be
+ *         moved), -ESTALE, -ENOMEM, -ENOSYS (by this tarnd, or here), -EIDRM
+ *         (the pool is going), -EUCLEAN, -EACCES; as tn_conn_call().
+ */
+int tn_conn_move(struct tn_conn *conn, uint32_t attach, uint64_t handle,
+		 uint32_t flags, int64_t deadline);
 
 /** tn_conn_of() - what @t is around; borrowed */
 struct tn_conn *tn_conn_of(struct tarn *t);

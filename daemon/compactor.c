@@ -360,17 +360,25 @@ static void start_next(struct compactor *c, struct pool *pool)
 	compactor_start(c->server, pool, &order);
 }
 
+void compactor_found_bad(struct pool *pool, const char *when)
+{
+	const struct log_about about = { .pool = pool->spec.name };
+
+	if (pool->poisoned)
+		return;
+	pool_poison(pool);
+	log_line(LOG_ERR, &about, "poisoned: its metadata contradicts itself; "
+		 "found when %s", when);
+}
+
 static void end_run(struct compactor *c, int result)
 {
 	struct pool *pool = c->run->pool;
 	const struct log_about about = { .pool = pool->spec.name };
 	const struct tn_compaction *s = &c->status;
 
-	if (result == -EUCLEAN && !pool->poisoned) {
-		pool_poison(pool);
-		log_line(LOG_ERR, &about, "poisoned: its metadata contradicts "
-			 "itself; found when it was compacted");
-	}
+	if (result == -EUCLEAN)
+		compactor_found_bad(pool, "it was compacted");
 	say_holder(c);
 	tell(c, TN_COMPACTION_DONE, result ? result : s->error);
 	log_line(LOG_INFO, &about, "compacted: %llu objects moved, %llu "

@@ -7,6 +7,7 @@
 
 #include "base/atomic.h"
 #include "daemon/reaper.h"
+#include "pool/move.h"
 #include "proto/wire.h"
 
 struct event;
@@ -32,6 +33,8 @@ struct compactor {
 	tn_a32 stop;               /* the thread is to: an errno value, or 0 */
 	unsigned next_percent;     /* a full one is to follow; 0: none */
 	struct compact_holder holder; /* the last one; of the thread, I2 */
+	struct tn_move_wait held;  /* what single moves are off for; of the
+	                            * thread: mover.c */
 	struct server *server;
 };
 
@@ -66,6 +69,9 @@ void compactor_stop(struct pool *pool, unsigned error);
 
 /** compactor_stopped() - with which of them, or 0; on any thread */
 unsigned compactor_stopped(const struct pool *pool);
+
+/** compactor_found_bad() - a pool's metadata contradicts itself: poison it */
+void compactor_found_bad(struct pool *pool, const char *when);
 
 /** compactor_status() - of what is under way, or was last */
 void compactor_status(struct pool *pool, struct tn_compaction *ret);

@@ -7,9 +7,9 @@
  * something else first; an error of the socket. Except for the first, the log
  * tells. Whatever else is wrong with a request is answered, and we go on.
  *
- *   I1  one request at a time: while a reply waits for room in the socket, or
- *       a LEAVE for recovery, nothing is read. So at most one reply is held
- *       for a client, however many requests it sends ahead
+ *   I1  one request at a time: while a reply waits for room in the socket, a
+ *       LEAVE for recovery or a MOVE for its turn, nothing is read. So at most
+ *       one reply is held for a client, however many requests it sends ahead
  *   I2  one request a turn of the session, and a turn of the session in turn
  *       with others of its user, and the user with others (turns.c)
  *   I3  the descriptors in a reply are the connection's from the handler's
@@ -35,6 +35,7 @@
 #include "daemon/handlers.h"
 #include "daemon/linger.h"
 #include "daemon/making.h"
+#include "daemon/mover.h"
 #include "daemon/reply.h"
 
 enum { HANG_UP = 1 }; /* outcome: it is decided and, if need be, logged */
@@ -55,6 +56,7 @@ void connection_close(struct session *s)
 	session_not_due(s, ~(unsigned)SESSION_DUE_DEATH);
 	session_forget_awaited(s);
 	s->awaited_op = 0;
+	mover_forget(s);
 	if (s->unsent)
 		tn_packet_close(s->unsent);
 	tn_freep(&s->unsent);

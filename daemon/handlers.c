@@ -10,6 +10,7 @@
 #include "daemon/hello.h"
 #include "daemon/linger.h"
 #include "daemon/log.h"
+#include "daemon/mover.h"
 #include "daemon/pages.h"
 #include "daemon/reply.h"
 
@@ -424,6 +425,23 @@ static int handle_compact(struct session *session, const void *body,
 	return 0;
 }
 
+static int handle_move(struct session *session, const void *body,
+		       struct tn_packet *reply)
+{
+	struct tn_move_request move;
+	struct attachment *a;
+	int r;
+
+	memcpy(&move, body, sizeof(move));
+	a = session_attachment(session, move.attach);
+	if (!a || a->ending)
+		return reply_refuse(reply, -ENOENT);
+	if (a->role == TN_OBSERVER)
+		return reply_refuse(reply, -EACCES);
+	r = mover_move(session, a, &move, reply_header(reply).id);
+	return r < 0 ? reply_refuse(reply, r) : HANDLER_LATER;
+}
+
 int handlers_call(struct session *session, const struct tn_packet *packet,
 		  struct tn_packet *reply)
 {
@@ -440,6 +458,7 @@ int handlers_call(struct session *session, const struct tn_packet *packet,
 		[TN_MSG_CONTROLS] = handle_controls,
 		[TN_MSG_REVOKE] = handle_destroy,
 		[TN_MSG_COMPACT] = handle_compact,
+		[TN_MSG_MOVE] = handle_move,
 	};
 	struct tn_msg msg = reply_header(packet);
 	int r;

@@ -7,7 +7,7 @@
 #include "daemon/session.h"
 
 enum {
-	HANDLER_LATER = 1, /* the reply is sent when session->leaving is gone */
+	HANDLER_LATER = 1, /* the reply is sent when what was begun is over */
 	HANDLER_CLOSE = 2, /* send the reply, then hang up */
 	HANDLER_KEEP = 3,  /* send the reply when what was made is kept */
 };

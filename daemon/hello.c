@@ -13,7 +13,7 @@
 static void name_session(struct tn_hello_reply *hello_reply,
 			 const struct session *session)
 {
-	hello_reply->features = TN_FEATURE_SESSION;
+	hello_reply->features |= TN_FEATURE_SESSION;
 	hello_reply->session = session->id;
 	hello_reply->secret = session->secret;
 }
@@ -89,6 +89,7 @@ int hello_handle(struct session *session, const void *body,
 	}
 	hello_reply.version = (uint16_t)tn_min64(hello.max_version,
 						 TN_WIRE_VERSION);
+	hello_reply.features = hello.features & TN_FEATURE_MOVE;
 	again = session->state != SESSION_NEW;
 	r = again ? hello_again(session, &hello_reply, reply) :
 	    begin_session(session, &hello, &hello_reply, reply);

@@ -300,7 +300,7 @@ void session_lose(struct session *s, struct attachment *a)
 static void schedule(struct session *s)
 {
 	bool busy = s->unsent || s->leaving || s->making.waiting ||
-		    s->awaited_op;
+		    s->awaited_op || s->move;
 
 	if (s->due & ~(busy ? SESSION_DUE_READ : 0U))
 		turns_add(&s->server->turns, &s->turn, s->peer.uid);

@@ -63,6 +63,7 @@ struct session {
 	struct pool *awaited;       /* the reply to CREATE, DESTROY or REVOKE */
 	uint16_t awaited_op;        /* is due when its pages are; or NULL, 0 */
 	uint32_t awaited_id;
+	struct move *move;          /* MOVE: under way; or NULL */
 	unsigned probes;            /* of .live, since the connection's end */
 	struct making making;
 	struct kept kept, kept_connection;

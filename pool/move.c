@@ -38,7 +38,8 @@
  *     names the move.
  * I3  Between two calls nothing is ours: no lease, no slot, no line in the
  *     journal. So a recovery may come in between, by the same thread.
- * I4  Objects only go to lower pages: so there is an end.
+ * I4  Objects only go to lower pages: so there is an end. (But for one that
+ *     is moved by itself, tn_move_one(); whoever asks for that, ends.)
  *
  * Who writes: the journal, tarnd's one thread. MOVING is stored by nobody
  * else. The tag of a new place is ours until M6, that of an old one after it.

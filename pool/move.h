@@ -100,9 +100,9 @@ static inline int tn_move_slab(struct tn_mover *m, uint64_t page,
  *  Return: 0; -ENOENT: it has none; -ENOSYS, -EUCLEAN. */
 int tn_move_run(struct tn_mover *m, uint64_t page);
 
-/** tn_move_one() - the same for the object of one handle, in a slab, to
- *  wherever there is a place. Return: 1: moved; 0: it was in use; -ESTALE;
- *  -ENOENT: it is in no slab; -ENOMEM; -ENOSYS, -EUCLEAN. */
+/** tn_move_one() - the same for the object of one handle, if it is not larger
+ *  than an area, to wherever there is a place. Return: 1: moved; 0: it was in
+ *  use; -ESTALE; -ENOENT: it is no such object; -ENOMEM; -ENOSYS, -EUCLEAN. */
 int tn_move_one(struct tn_mover *m, uint64_t ref);
 
 /** tn_move_look() - a client's control file, from .clients */

@@ -254,12 +254,34 @@ static bool claim_run(struct tn_mover *m, uint64_t page, uint64_t n,
 	return tn_run_alloc(m->pool, &m->self, n, where, ret_page) == 0;
 }
 
+/* The batch is a run of @n pages: to @to, which is ours. Unless @go that only
+ * goes back. Return: has it been moved; -ENOSYS, -EUCLEAN. */
+static int move_run_to(struct tn_mover *m, uint64_t n, uint64_t to, bool go)
+{
+	struct tn_moving *b = &m->batch[0];
+	uint64_t page = b->from >> TN_PAGE_SHIFT;
+	int r, e;
+
+	b->to = to << TN_PAGE_SHIFT;
+	b->to_tag = &m->pool->tags[tn_tag_index(to, 0)];
+	m->n = 1;
+	tn_move_note(m, 0);
+	r = go ? tn_move_batch(m) : 0;
+	/* forgotten before others can have the pages, and the handle */
+	tn16_store_relaxed(b->moved ? b->from_tag : b->to_tag,
+			   (uint16_t)(TN_TAG_KEPT | m->self.client));
+	tn_move_forget(m);
+	m->ended += b->moved ? n : 0;
+	e = tn_run_drop(m->pool, &m->self, TN_OP_RUN, b->moved ? page : to, n);
+	return e < 0 ? e : r < 0 ? r : b->moved;
+}
+
 int tn_move_run(struct tn_mover *m, uint64_t page)
 {
 	struct tn_moving *b = &m->batch[0];
 	struct tn_object obj;
 	uint64_t to;
-	int r, e;
+	int r;
 
 	*b = (struct tn_moving){ .from = page << TN_PAGE_SHIFT };
 	if (tn_object_find(m->pool, b->from, &obj) < 0 || !obj.pages ||
@@ -271,46 +293,32 @@ int tn_move_run(struct tn_mover *m, uint64_t page)
 	tn_touch(m->pool, m->self.client, page);
 	if (!claim_run(m, page, obj.pages, &to))
 		return 0;
-	b->to = to << TN_PAGE_SHIFT;
-	b->to_tag = &m->pool->tags[tn_tag_index(to, 0)];
-	m->n = 1;
-	tn_move_note(m, 0);
-	r = to < page ? tn_move_batch(m) : 0;
-	/* forgotten before others can have the pages, and the handle */
-	tn16_store_relaxed(b->moved ? b->from_tag : b->to_tag,
-			   (uint16_t)(TN_TAG_KEPT | m->self.client));
-	tn_move_forget(m);
-	m->ended += b->moved ? obj.pages : 0;
-	e = tn_run_drop(m->pool, &m->self, TN_OP_RUN, b->moved ? page : to,
-			obj.pages);
-	return e < 0 ? e : r;
+	r = move_run_to(m, obj.pages, to, to < page);
+	return r < 0 ? r : 0;
 }
 
-/* One object */
+/* One object: the batch, that is */
 
-int tn_move_one(struct tn_mover *m, uint64_t ref)
+static int move_one_run(struct tn_mover *m, const struct tn_object *obj)
+{
+	const unsigned where = m->pool->policy | TN_AMONG(TN_GROUP_MOVABLE);
+	uint64_t to;
+	int r;
+
+	r = tn_run_alloc(m->pool, &m->self, obj->pages, where, &to);
+	return r < 0 ? r : move_run_to(m, obj->pages, to, true);
+}
+
+static int move_one_slot(struct tn_mover *m, const struct tn_object *obj)
 {
 	const struct tn_slab_cursor none = { 0 };
 	struct tn_slab_cursor cursor = none;
 	struct tn_moving *b = &m->batch[0];
-	uint64_t idx = TN_HANDLE_IDX(ref), place;
-	struct tn_object obj;
 	struct tn_slot to;
 	int r, e;
 
-	if (!tn_ref_handle_ok(m->pool, ref))
-		return -ESTALE;
-	/* HB< handle.live; HB< handle.place */
-	place = tn64_load_acquire(&tn_handle_at(m->pool, idx)->place);
-	*b = (struct tn_moving){ .idx = idx, .from = TN_HANDLE_OFF(place) };
-	if (tn_object_find(m->pool, b->from, &obj) < 0 || obj.pages ||
-	    !movable(m, obj.tag, b->from, &place) || place != idx)
-		return -ENOENT;
-	tn_touch(m->pool, m->self.client, obj.page);
-	if (!tn_slab_claim(m->pool, &m->self, obj.class, &cursor, &to, 1))
+	if (!tn_slab_claim(m->pool, &m->self, obj->class, &cursor, &to, 1))
 		return -ENOMEM;
-	b->bytes = obj.bytes;
-	b->from_tag = obj.tag;
 	b->to = tn_pool_off(m->pool, to.p);
 	b->to_tag = to.tag;
 	m->n = 1;
@@ -320,6 +328,40 @@ int tn_move_one(struct tn_mover *m, uint64_t ref)
 		to = (struct tn_slot){ m->pool->data + b->from, b->from_tag };
 	tn16_store_relaxed(to.tag, (uint16_t)(TN_TAG_KEPT | m->self.client));
 	tn_move_forget(m);
-	e = tn_slab_return(m->pool, &m->self, obj.class, &to, 1, &none);
+	e = tn_slab_return(m->pool, &m->self, obj->class, &to, 1, &none);
 	return e < 0 ? e : r < 0 ? r : b->moved;
+}
+
+/* Is it in data, and of the kind that handles are for? A client may have
+ * written what it likes to handles, tags and back links. */
+static bool may_move(const struct tn_mover *m, uint64_t off,
+		     const struct tn_object *obj)
+{
+	uint64_t end = m->pool->geo.data_bytes;
+
+	if (off >= end || obj->bytes > end - off)
+		return false;
+	return obj->pages ? obj->pages <= TN_AREA_PAGES :
+	       obj->class >= TN_CLASS_MOVABLE && obj->class < TN_CLASS_HANDLE;
+}
+
+int tn_move_one(struct tn_mover *m, uint64_t ref)
+{
+	struct tn_moving *b = &m->batch[0];
+	uint64_t idx = TN_HANDLE_IDX(ref), place;
+	struct tn_object obj;
+
+	if (!tn_ref_handle_ok(m->pool, ref))
+		return -ESTALE;
+	/* HB< handle.live; HB< handle.place */
+	place = tn64_load_acquire(&tn_handle_at(m->pool, idx)->place);
+	*b = (struct tn_moving){ .idx = idx, .from = TN_HANDLE_OFF(place) };
+	if (tn_object_find(m->pool, b->from, &obj) < 0 ||
+	    !may_move(m, b->from, &obj) ||
+	    !movable(m, obj.tag, b->from, &place) || place != idx)
+		return -ENOENT;
+	tn_touch(m->pool, m->self.client, obj.page);
+	b->bytes = obj.bytes;
+	b->from_tag = obj.tag;
+	return obj.pages ? move_one_run(m, &obj) : move_one_slot(m, &obj);
 }

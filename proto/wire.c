@@ -48,6 +48,7 @@ static const struct {
 	[TN_MSG_REVOKE] = { sizeof(struct tn_by_name), 0, 0 },
 	[TN_MSG_COMPACT] = { sizeof(struct tn_compact_request),
 			     sizeof(struct tn_compaction), 0 },
+	[TN_MSG_MOVE] = { sizeof(struct tn_move_request), 0, 0 },
 };
 
 static int name_char_ok(char c)
@@ -137,6 +138,14 @@ static int compact_ok(const uint8_t *body)
 	       tn_name_ok(compact.name);
 }
 
+static int move_ok(const uint8_t *body)
+{
+	struct tn_move_request move;
+
+	memcpy(&move, body, sizeof(move));
+	return !(move.flags & ~TN_MOVE_FLAGS_KNOWN);
+}
+
 static int body_ok(uint16_t op, const uint8_t *body)
 {
 	switch (op) {
@@ -158,6 +167,8 @@ static int body_ok(uint16_t op, const uint8_t *body)
 		return controls_ok(body);
 	case TN_MSG_COMPACT:
 		return compact_ok(body);
+	case TN_MSG_MOVE:
+		return move_ok(body);
 	default:
 		return 1;
 	}

@@ -38,6 +38,7 @@ enum tn_op {
 	TN_MSG_CONTROLS = 9,  /* reply carries a control file, read-only */
 	TN_MSG_REVOKE = 10,   /* DESTROY, and take it from who has it */
 	TN_MSG_COMPACT = 11,
+	TN_MSG_MOVE = 12,     /* one object; behind FEATURE_MOVE */
 	TN_MSG_N_OPS
 };
 
@@ -67,7 +68,9 @@ TN_SIZE(tn_msg, 24);
 /* Features. SESSION: what the process is attached to outlives the connection,
  * and a later one may go on with it; see proto/README.md. */
 #define TN_FEATURE_SESSION (1U << 0)
-#define TN_FEATURES_KNOWN (TN_FEATURE_SESSION)
+/* MOVE: there is such a request. */
+#define TN_FEATURE_MOVE (1U << 1)
+#define TN_FEATURES_KNOWN (TN_FEATURE_SESSION | TN_FEATURE_MOVE)
 
 /* What follows .features is 0 but to go on with an earlier session. */
 struct tn_hello {              /* client: versions it speaks */
@@ -221,6 +224,18 @@ struct tn_leave {
 	uint32_t reserved;
 };
 TN_SIZE(tn_leave, 8);
+
+/* The object of a handle goes to another place, if nobody uses it. */
+struct tn_move_request {
+	uint32_t attach;       /* as in LEAVE: of a pool that it has open */
+	uint32_t flags;        /* TN_MOVE_* */
+	uint64_t handle;
+};
+#define TN_MOVE_POISON (1U << 0) /* the place that it leaves is filled */
+#define TN_MOVE_FLAGS_KNOWN (TN_MOVE_POISON)
+TN_FIELD(tn_move_request, 4, 4, flags);
+TN_FIELD(tn_move_request, 8, 8, handle);
+TN_SIZE(tn_move_request, 16);
 
 struct tn_controls {
 	char name[TN_NAME_BYTES];

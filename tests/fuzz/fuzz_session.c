@@ -83,6 +83,7 @@ static size_t put_body(const struct tn_guest_link *l, uint16_t op,
 {
 	struct tn_compact_request compact = { .percent = 0 };
 	struct tn_controls controls = { .after = 0 };
+	struct tn_move_request move = { .flags = 0 };
 	struct tn_open open = { .role = 0 };
 	struct tn_leave leave;
 
@@ -118,6 +119,12 @@ static size_t put_body(const struct tn_guest_link *l, uint16_t op,
 		compact.percent = byte() & 127;
 		memcpy(body, &compact, sizeof(compact));
 		return sizeof(compact);
+	case TN_MSG_MOVE:
+		move.attach = byte() & 1 ? l->attach : byte();
+		move.flags = byte() & TN_MOVE_FLAGS_KNOWN;
+		move.handle = TN_HANDLE_REF | byte();
+		memcpy(body, &move, sizeof(move));
+		return sizeof(move);
 	default:
 		return 0;
 	}

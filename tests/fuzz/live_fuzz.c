@@ -59,6 +59,10 @@ static size_t put_body(uint16_t op, uint8_t *body)
 	};
 	struct tn_hello hello = { 1, 1, any(2), 0, 0, 0 };
 	struct tn_leave leave = { .attach = any(8) };
+	struct tn_move_request move = {
+		.attach = any(8), .flags = any(2),
+		.handle = TN_HANDLE_REF | any(64),
+	};
 
 	memset(body, 0, sizeof(create));
 	switch (op) {
@@ -78,6 +82,9 @@ static size_t put_body(uint16_t op, uint8_t *body)
 		put_name(body);
 		body[TN_NAME_BYTES] = (uint8_t)any(4);
 		return sizeof(struct tn_open);
+	case TN_MSG_MOVE:
+		memcpy(body, &move, sizeof(move));
+		return sizeof(move);
 	case TN_MSG_PING:
 		return 0;
 	default:

@@ -58,6 +58,7 @@ static size_t good_body(uint16_t op, uint8_t *body)
 	const struct tn_by_name by_name = { .name = "p" };
 	const struct tn_compact_request compact = { .name = "p" };
 	const struct tn_leave leave = { .attach = 1 };
+	const struct tn_move_request move = { .attach = 1 };
 	static const struct { uint16_t op; size_t bytes; } sizes[] = {
 		{ TN_MSG_HELLO, sizeof(hello) },
 		{ TN_MSG_CREATE, sizeof(create) },
@@ -69,10 +70,11 @@ static size_t good_body(uint16_t op, uint8_t *body)
 		{ TN_MSG_OPEN, sizeof(open) },
 		{ TN_MSG_LEAVE, sizeof(leave) },
 		{ TN_MSG_CONTROLS, sizeof(controls) },
+		{ TN_MSG_MOVE, sizeof(move) },
 	};
 	const void *bodies[] = {
 		&hello, &create, &by_name, &by_name, &compact, &by_name,
-		&by_name, &open, &leave, &controls,
+		&by_name, &open, &leave, &controls, &move,
 	};
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
@@ -114,15 +116,16 @@ static void every_request_is_refused_before_hello(void **state)
 }
 
 /* HELLO, PING, CREATE, DESTROY, STAT, LIST, OPEN, LEAVE, CONTROLS, REVOKE,
- * COMPACT */
+ * COMPACT, MOVE */
 static void every_request_in_every_state_has_its_answer(void **state)
 {
 	static const int none[TN_MSG_N_OPS] = {
 		0, -EPROTO, 0, 0, -ENOENT, -ENOENT, 0, -ENOENT, -ENOENT,
-		-ENOENT, -ENOENT, -ENOENT,
+		-ENOENT, -ENOENT, -ENOENT, -ENOENT,
 	};
 	static const int there[TN_MSG_N_OPS] = {
 		0, -EPROTO, 0, -EEXIST, 0, 0, 0, 0, -ENOENT, 0, 0, 0,
+		-ENOENT,
 	};
 	int sock = tn_raw_hello(d.socket);
 

@@ -270,6 +270,16 @@ static void bad_names_and_sizes_are_told_from_missing_pools(void **state)
 
 struct impostor { int listener; const void *reply; size_t bytes; };
 
+static int listen_at(const struct sockaddr_un *sa)
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	unlink(sa->sun_path);
+	assert_int_equal(bind(fd, (const struct sockaddr *)sa, sizeof(*sa)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	return fd;
+}
+
 static int answer_wrongly(void *arg)
 {
 	const struct impostor *im = arg;
@@ -305,17 +315,49 @@ static void a_reply_that_is_none_ends_the_connection(void **state)
 			tn_raw_request(&p, TN_MSG_HELLO, 99, NULL, 0);
 		else if (i == 4)
 			tn_raw_request(&p, TN_MSG_PING, 0, NULL, 0);
-		unlink(sa.sun_path);
-		im.listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-		assert_int_equal(bind(im.listener, (struct sockaddr *)&sa,
-				      sizeof(sa)), 0);
-		assert_int_equal(listen(im.listener, 1), 0);
+		im.listener = listen_at(&sa);
 		pid = tn_test_spawn(answer_wrongly, &im);
 		assert_int_equal(tn_conn_open(&conn, sa.sun_path), -ECONNRESET);
 		assert_null(conn);
 		assert_int_equal(tn_test_wait(pid), 0);
 		close(im.listener);
 	}
+}
+
+/* Of the version before MOVE. Return: 0: it was asked for nothing else. */
+static int be_older(void *arg)
+{
+	const struct impostor *im = arg;
+	int sock = accept(im->listener, NULL, NULL);
+	struct tn_hello_reply reply = {
+		.version = 1, .layout_major = TN_LAYOUT_MAJOR,
+	};
+	struct tn_packet p;
+
+	if (!tn_raw_recv(sock, &p))
+		return 1;
+	tn_raw_request(&p, TN_MSG_HELLO, 0, &reply, sizeof(reply));
+	tn_raw_send(sock, p.data, p.bytes);
+	return tn_raw_recv(sock, &p) ? 2 : 0;
+}
+
+static void an_older_tarnd_is_not_asked_to_move(void **state)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct tn_conn *conn = NULL;
+	struct impostor im;
+	pid_t pid;
+
+	(void)state;
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%.90s/older", d.dir);
+	im.listener = listen_at(&sa);
+	pid = tn_test_spawn(be_older, &im);
+	assert_int_equal(tn_conn_open(&conn, sa.sun_path), 0);
+	assert_int_equal(tn_conn_move(conn, 1, TN_HANDLE_REF, 0,
+				      tn_conn_deadline()), -ENOSYS);
+	tn_conn_unref(conn);
+	assert_int_equal(tn_test_wait(pid), 0);
+	close(im.listener);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -335,6 +377,7 @@ int main(void)
 		TEST(options_may_be_of_another_version),
 		TEST(bad_names_and_sizes_are_told_from_missing_pools),
 		TEST(a_reply_that_is_none_ends_the_connection),
+		TEST(an_older_tarnd_is_not_asked_to_move),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

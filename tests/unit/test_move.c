@@ -553,6 +553,67 @@ static void one_object_is_moved_by_its_ref(void **state)
 	free_all();
 }
 
+static void a_run_is_moved_by_its_ref(void **state)
+{
+	const unsigned where = TN_FIRST_FIT | TN_AMONG(TN_GROUP_MOVABLE);
+	uint64_t page, at;
+	uint8_t *old;
+	uint64_t ref;
+
+	(void)state;
+	assert_int_equal(tn_run_alloc(&heap.pool, &lane[1], 13, where, &page),
+			 0);
+	ref = tn_movable_bind(&lane[1], page << TN_PAGE_SHIFT);
+	mover.spoil = true;
+	for (int i = 0; i < 5; i++) {
+		at = tn_movable_place(ref);
+		old = heap.pool.data + at;
+		assert_int_equal(tn_move_one(&mover, ref), 1);
+		assert_int_not_equal(tn_movable_place(ref), at);
+		assert_true(tn_movable_intact(ref));
+		assert_int_equal(old[0], 0xa5);
+		assert_int_equal(old[13 * TN_PAGE_BYTES - 1], 0xa5);
+	}
+	tn_heap_recover(&heap, 1);
+	assert_null(tn_heap_not_pristine(&heap.pool));
+}
+
+/* Clients may write what they like to it, and the mover copies. */
+static void a_handle_that_leads_astray_moves_nothing(void **state)
+{
+	const uint64_t end = heap.pool.geo.data_bytes;
+	uint64_t at[] = {
+		0, 1, 0, end - 16, end, end + 4096, 0, TN_HANDLE_OFF(~0ULL),
+	};
+	uint64_t place, idx;
+	struct tn_object self;
+	struct tn_handle *h;
+	uint16_t tag;
+
+	(void)state;
+	two_half_slabs();
+	idx = TN_HANDLE_IDX(upper[5]);
+	h = tn_handle_at(&heap.pool, idx);
+	place = tn64_load_relaxed(&h->place);
+	at[2] = TN_HANDLE_OFF(place) + 16;
+	/* itself: a slot, of a slab, but not in data */
+	at[6] = tn_geo_handle_off(&heap.pool.geo, idx);
+	assert_int_equal(tn_object_find(&heap.pool, at[6], &self), 0);
+	tag = tn16_load_relaxed(self.tag);
+	tn32_store_relaxed(tn_handle_back(&heap.pool, self.tag), (uint32_t)idx);
+	tn16_store_relaxed(self.tag, TN_TAG_HANDLE);
+	for (size_t i = 0; i < TN_ARRAY_LEN(at); i++) {
+		tn64_store_relaxed(&h->place,
+				   TN_HANDLE_PLACE(TN_HANDLE_LIVE, at[i]));
+		assert_int_equal(tn_move_one(&mover, upper[5]), -ENOENT);
+	}
+	tn64_store_relaxed(&h->place, place);
+	tn16_store_relaxed(self.tag, tag);
+	tn32_store_relaxed(tn_handle_back(&heap.pool, self.tag), 0);
+	all_intact();
+	free_all();
+}
+
 #define MOVE_TEST(name) \
 	cmocka_unit_test_setup_teardown(name, setup, tn_heap_teardown)
 
@@ -565,6 +626,8 @@ int main(void)
 		MOVE_TEST(a_handle_that_is_there_twice_is_seen_pinned),
 		MOVE_TEST(what_is_not_as_it_was_found_stays),
 		MOVE_TEST(a_replay_takes_only_what_the_handle_does_not_say),
+		MOVE_TEST(a_run_is_moved_by_its_ref),
+		MOVE_TEST(a_handle_that_leads_astray_moves_nothing),
 		MOVE_TEST(a_long_pin_is_one),
 		MOVE_TEST(somebody_who_stays_in_a_section_stops_the_batch),
 		MOVE_TEST(who_was_waited_for_in_vain_is_not_again),

@@ -19,6 +19,7 @@ static const size_t body_bytes[TN_MSG_N_OPS] = {
 	[TN_MSG_CONTROLS] = sizeof(struct tn_controls),
 	[TN_MSG_REVOKE] = sizeof(struct tn_by_name),
 	[TN_MSG_COMPACT] = sizeof(struct tn_compact_request),
+	[TN_MSG_MOVE] = sizeof(struct tn_move_request),
 };
 
 static int has_name(uint16_t op)
@@ -149,6 +150,20 @@ static void reserved_fields_must_be_zero(void **state)
 			p.data[sizeof(struct tn_msg) + reserved[i].off + b] = 1;
 			assert_int_equal(check(&p), -EPROTO);
 		}
+	}
+}
+
+static void unknown_ways_to_move_are_refused(void **state)
+{
+	struct tn_move_request move = { .flags = 0 };
+	struct tn_packet p;
+
+	(void)state;
+	for (unsigned i = 0; i < 32; i++) {
+		move.flags = 1U << i;
+		tn_raw_request(&p, TN_MSG_MOVE, 1, &move, sizeof(move));
+		assert_int_equal(check(&p), move.flags & TN_MOVE_FLAGS_KNOWN ?
+				 0 : -EPROTO);
 	}
 }
 
@@ -361,6 +376,7 @@ int main(void)
 		TN_TEST(what_a_request_leaves_zero_must_be_zero),
 		TN_TEST(reserved_fields_must_be_zero),
 		TN_TEST(unknown_ops_are_not_implemented),
+		TN_TEST(unknown_ways_to_move_are_refused),
 		TN_TEST(versions_must_be_a_range),
 		TN_TEST(a_secret_comes_with_a_session),
 		TN_TEST(names_are_of_permitted_characters_only),
