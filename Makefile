@@ -153,6 +153,9 @@ check: deps                                   ## install, build, lint, run every
 check-asan check-tsan: check-%: deps          ## all tests under a sanitizer
 	$(Q)$(MAKE) SAN=$* all tests
 	$(Q)$(MAKE) SAN=$* run-tests
+check-move: deps                              ## all tests, each object moved at each unpin
+	$(Q)$(MAKE) all tests
+	$(Q)TARN_DEBUG=move TARN_TEST_TIMEOUT=900 $(MAKE) run-tests
 run-tests: all tests                          ## run the tests; T=word picks some
 	$(Q)TARN_BUILD=$(abspath $(BUILD)) T='$(T)' scripts/run-tests $(TESTS) $(SO_TESTS) $(REPLAYS) \
 	    $(BUILD)/tests/fuzz/live_fuzz $(MACHINES)
@@ -242,6 +245,6 @@ help:                                         ## list these targets
 	@sed -n 's/^\([a-z][a-z -]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 30
 	@echo '  Variables: SAN=asan|tsan DEBUG=1 WERROR=1 V=1 CC=clang PREFIX= DESTDIR= BENCH_ARGS='
 
-.PHONY: all lib daemon tests benches deps deps-build deps-bench check check-asan check-tsan \
+.PHONY: all lib daemon tests benches deps deps-build deps-bench check check-asan check-tsan check-move \
         run-tests crash restart soak fault fairness container mutants model model-full fuzz coverage demo bench lint install uninstall clean help
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -21,8 +21,10 @@ struct tn_thread_lanes {
 	} at[];
 };
 
-/* 1 is no pool's key, so a new thread takes the slow path first. */
-__thread struct tn_thread tn_thread = { .key = 1 };
+/* No pool's, so a new thread takes the slow path first. */
+#define NO_KEY 1
+
+__thread struct tn_thread tn_thread = { .key = NO_KEY };
 
 static pthread_key_t exit_key;
 static bool have_exit_key; /* under the process lock */
@@ -42,6 +44,7 @@ static void let_go(struct tarn_lane *lane)
 		/* HB> pin.clear */
 		tn64_store_release(section, tn64_load_relaxed(section) + 1);
 	lane->sections = 0;
+	lane->derefed.n = 0;
 }
 
 static void lane_stop(struct tarn_lane *lane)
@@ -134,7 +137,7 @@ static void thread_exit(void *arg)
 			lane_stop(all->at[i].lane);
 	tn_process_unlock();
 	if (tn_thread.all == all)
-		tn_thread = (struct tn_thread){ .key = 1 };
+		tn_thread = (struct tn_thread){ .key = NO_KEY };
 	free(all);
 }
 
@@ -243,7 +246,8 @@ struct tarn_lane *tn_lane_slow(struct tarn_pool *pool)
 		all->at[all->n].pool = pool;
 		all->at[all->n++].lane = lane;
 	}
-	tn_thread.key = pool->key;
+	/* never the usual path where pins are to be noticed: client/move.c */
+	tn_thread.key = pool->moves ? NO_KEY : pool->key;
 	tn_thread.lane = lane;
 	return lane;
 }

@@ -13,6 +13,7 @@
  */
 #include <errno.h>
 
+#include "client/move.h"
 #include "client/pool.h"
 #include "pool/magazine.h"
 
@@ -23,6 +24,7 @@ struct tarn_lane {
 	uint32_t sections;     /* entered and not left */
 	tn_a64 *pins;          /* TN_LANE_PINS of them, in control */
 	struct tn_rack rack;
+	struct tn_move_list derefed; /* in the section; TARN_DEBUG=move */
 };
 
 struct tn_thread {

@@ -193,6 +193,8 @@ static tn_cold int unpin_slow(struct tarn_pool *pool, tarn_ref handle)
 		return -EINVAL;
 	/* HB> pin.clear */
 	tn64_store_release(at, 0);
+	if (pool->moves)
+		tn_move_away(pool, handle);
 	return 0;
 }
 
@@ -288,6 +290,8 @@ TARN_API int tarn_unpin_long(struct tarn_pool *pool, tarn_ref handle)
 		/* HB> pin.clear */
 		tn64_store_release(&l->count, tn64_load_relaxed(&l->count) - 1);
 	tn_process_unlock();
+	if (l && pool->moves)
+		tn_move_away(pool, handle);
 	return l ? 0 : -EINVAL;
 }
 
@@ -325,7 +329,7 @@ TARN_API int tarn_enter(struct tarn_pool *pool)
 
 static tn_cold const void *deref_slow(struct tarn_pool *pool, tarn_ref handle)
 {
-	const struct tarn_lane *lane;
+	struct tarn_lane *lane;
 	void *p = NULL;
 	int r = tn_client_check(pool, TARN_CONSUMER);
 
@@ -334,6 +338,8 @@ static tn_cold const void *deref_slow(struct tarn_pool *pool, tarn_ref handle)
 		r = -EPERM;
 	if (r == 0)
 		r = settle(pool, handle, &p);
+	if (r == 0 && pool->moves)
+		tn_move_note_deref(lane, handle);
 	return r < 0 ? tn_null_errno(r) : p;
 }
 
@@ -366,11 +372,16 @@ static inline int leave(struct tarn_lane *lane)
 }
 
 /* The thread is in none, or has used another pool since. */
-static tn_cold int exit_slow(const struct tarn_pool *pool)
+static tn_cold int exit_slow(struct tarn_pool *pool)
 {
 	struct tarn_lane *lane = tn_lane_mine(pool);
 
-	return lane && lane->sections ? leave(lane) : -EINVAL;
+	if (!lane || !lane->sections)
+		return -EINVAL;
+	leave(lane);
+	if (pool->moves && !lane->sections)
+		tn_move_away_derefed(pool, lane);
+	return 0;
 }
 
 TARN_API int tarn_exit(struct tarn_pool *pool)

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "client/lane.h"
+#include "client/move.h"
 #include "client/process.h"
 #include "proto/wire.h"
 
@@ -326,6 +327,7 @@ TARN_API int tarn_pool_open(struct tarn *t, const char *name,
 	if (role == TARN_PRODUCER && pool->p.kind == TN_KIND_SLAB)
 		pool->class_max = TARN_CLASS_MAX;
 	pool->process = tn_process_number();
+	pool->moves = tn_move_wanted();
 	pool->key = atomic_fetch_add(&last_key.v, 1) + 1;
 	*ret = pool;
 	return 0;

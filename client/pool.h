@@ -5,6 +5,7 @@
  * never given back, only used again, so that a call on a closed pool finds
  * key 0 and not somebody else's memory.
  */
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "client/conn.h"
@@ -37,6 +38,8 @@ struct tarn_pool {
 	char name[TN_NAME_BYTES];
 	struct tarn_lane *lanes[TN_N_LANES]; /* private halves, once used */
 	struct tarn_pool *next_closed;
+	bool moves;            /* TARN_DEBUG=move: client/move.c */
+	tn_a64 move_rest_ms;   /* until then tarnd is not asked to move */
 };
 
 /*
