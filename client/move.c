@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Having objects moved by tarnd, one by one: TARN_DEBUG=move.
+ * Having objects moved by tarnd, one by one: before a long pin, and for
+ * TARN_DEBUG=move.
+ *
+ * An object that is pinned for long keeps its area for as long, however few are
+ * left there. So before it is, it goes to an area of what cannot be moved
+ * anyway (the groups of pool/fit.c), or to one that is free and so becomes one.
+ * Where it lies there after its unpin it is an object like any other: the next
+ * compaction takes it to a lower place, if there is one. Once it lies there, no
+ * more is asked. (Mac OS had MoveHHi() for that.)
  *
  * A pointer that is kept after its unpin is good until the object is moved
  * the next time, which may be never while a program is tested. With this
@@ -16,7 +24,7 @@
  * other processes' pins are heeded, which only tarnd can see.
  *
  *   M1  nothing depends on whether it was moved: the pin is gone before we
- *       ask, and errno and the result are those of the unpin
+ *       ask, or not there yet, and errno and the result are those of the call
  *   M2  nothing waits for longer than ASK_MS, and who got no answer in that
  *       time does not ask again for REST_MS. tarnd may be stopped, or dead,
  *       or too old (tn_conn_move(): -ENOSYS)
@@ -40,6 +48,8 @@
 #include "base/bits.h"
 #include "client/lane.h"
 #include "client/link.h"
+#include "pool/fit.h"
+#include "pool/handle.h"
 
 #define ASK_MS 1000
 #define REST_MS 5000
@@ -60,25 +70,38 @@ bool tn_move_wanted(void)
 
 static void ask(struct tarn_pool *pool, uint64_t handle, uint32_t flags)
 {
+	const struct tarn_lane *lane = tn_lane_mine(pool);
 	int64_t now = tn_link_now_ms();
+	int was = errno, r;
 
-	if ((uint64_t)now < tn64_load_relaxed(&pool->move_rest_ms))
+	if ((uint64_t)now < tn64_load_relaxed(&pool->move_rest_ms) ||
+	    (lane && lane->sections))
 		return;
-	if (tn_conn_move(pool->conn, pool->attach, handle, flags,
-			 now + ASK_MS) == -ETIMEDOUT)
+	r = tn_conn_move(pool->conn, pool->attach, handle, flags,
+			 now + ASK_MS);
+	if (r == -ETIMEDOUT || r == -ENOSYS)
 		tn64_store_relaxed(&pool->move_rest_ms,
 				   (uint64_t)tn_link_now_ms() + REST_MS);
+	errno = was;
+}
+
+void tn_move_apart(struct tarn_pool *pool, uint64_t handle)
+{
+	uint64_t place;
+
+	if (!tn_ref_handle_ok(&pool->p, handle))
+		return;
+	place = tn64_load_relaxed(&tn_handle_at(&pool->p,
+				  TN_HANDLE_IDX(handle))->place);
+	if (TN_HANDLE_OFF(place) < pool->p.geo.data_bytes &&
+	    !tn_fit_among(&pool->p, TN_HANDLE_OFF(place) >> TN_PAGE_SHIFT,
+			  TN_GROUP_FIXED))
+		ask(pool, handle, TN_MOVE_FIXED |
+		    (pool->moves ? TN_MOVE_POISON : 0));
 }
 
 void tn_move_away(struct tarn_pool *pool, uint64_t handle)
-{
-	const struct tarn_lane *lane = tn_lane_mine(pool);
-	int was = errno;
-
-	if (!lane || !lane->sections)
-		ask(pool, handle, TN_MOVE_POISON);
-	errno = was;
-}
+{ ask(pool, handle, TN_MOVE_POISON); }
 
 void tn_move_note_deref(struct tarn_lane *lane, uint64_t handle)
 {

@@ -19,6 +19,10 @@ bool tn_move_wanted(void);
 /** tn_move_note_deref() - an object was deref'ed in the lane's section */
 void tn_move_note_deref(struct tarn_lane *lane, uint64_t handle);
 
+/** tn_move_apart() - it is going to stay: to where that is in nobody's way, if
+ *  that can be had. errno is as it was */
+void tn_move_apart(struct tarn_pool *pool, uint64_t handle);
+
 /** tn_move_away() - TARN_DEBUG=move: it was unpinned. Whatever comes of it,
  *  errno is as it was */
 void tn_move_away(struct tarn_pool *pool, uint64_t handle);

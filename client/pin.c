@@ -260,19 +260,31 @@ static int pin_long(struct tarn_pool *pool, tarn_ref handle, void **ret)
 	return r;
 }
 
+static bool has_long_pin(const struct tarn_pool *pool, tarn_ref handle)
+{
+	bool has;
+
+	tn_process_lock();
+	has = long_pin(pool, handle, false);
+	tn_process_unlock();
+	return has;
+}
+
 TARN_API void *tarn_pin_long(struct tarn_pool *pool, tarn_ref handle)
 {
 	void *p = NULL;
 	int r;
 
 	r = tn_client_check(pool, TARN_PRODUCER);
-	if (r == 0 && !tn_ref_is_handle(handle))
-		r = -EINVAL;
-	if (r == 0) {
-		tn_process_lock();
-		r = pin_long(pool, handle, &p);
-		tn_process_unlock();
-	}
+	if (r < 0)
+		return tn_null_errno(r);
+	if (!tn_ref_is_handle(handle))
+		return tn_null_errno(-EINVAL);
+	if (!has_long_pin(pool, handle))
+		tn_move_apart(pool, handle);
+	tn_process_lock();
+	r = pin_long(pool, handle, &p);
+	tn_process_unlock();
 	return r < 0 ? tn_null_errno(r) : p;
 }
 

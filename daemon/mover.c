@@ -46,6 +46,7 @@ struct move {
 	uint32_t id;             /* of the request */
 	struct pool *pool;
 	uint64_t handle;
+	unsigned group;          /* to where */
 	struct tn_mover mover;
 };
 
@@ -111,7 +112,7 @@ static int slice(struct reaper_task *task)
 	if (r < 0)
 		return r == -ECANCELED ? -EIDRM : r;
 	move->mover.held = *held;
-	r = tn_move_one(&move->mover, move->handle);
+	r = tn_move_one(&move->mover, move->handle, move->group);
 	if (move->mover.batches)
 		*held = move->mover.held;
 	return r > 0 ? 0 : r == 0 ? -EBUSY : r;
@@ -148,6 +149,8 @@ int mover_move(struct session *session, const struct attachment *a,
 	move->id = id;
 	move->pool = pool_ref(a->pool);
 	move->handle = request->handle;
+	move->group = request->flags & TN_MOVE_FIXED ? TN_GROUP_FIXED
+						     : TN_GROUP_MOVABLE;
 	mover_init(&move->mover, move->pool);
 	move->mover.spoil = request->flags & TN_MOVE_POISON;
 	move->task.slice = slice;

@@ -26,6 +26,16 @@ void tn_fit_raise(struct tn_pool *pool, uint64_t page);
 void tn_fit_group(struct tn_pool *pool, uint64_t page, uint64_t n,
 		  unsigned where);
 
+/** tn_fit_among() - is the area of a page that group's, or free? */
+static inline bool tn_fit_among(const struct tn_pool *pool, uint64_t page,
+				unsigned group)
+{
+	uint64_t area = page >> TN_AREA_SHIFT;
+
+	return !tn8_load_relaxed(&pool->fit[area]) ||
+	       tn8_load_relaxed(&pool->groups[area]) == group;
+}
+
 /** tn_fit_claimed() - pages have just been claimed: correct the hint */
 void tn_fit_claimed(struct tn_pool *pool, uint64_t page, uint64_t n);
 

@@ -100,10 +100,15 @@ static inline int tn_move_slab(struct tn_mover *m, uint64_t page,
  *  Return: 0; -ENOENT: it has none; -ENOSYS, -EUCLEAN. */
 int tn_move_run(struct tn_mover *m, uint64_t page);
 
-/** tn_move_one() - the same for the object of one handle, if it is not larger
- *  than an area, to wherever there is a place. Return: 1: moved; 0: it was in
- *  use; -ESTALE; -ENOENT: it is no such object; -ENOMEM; -ENOSYS, -EUCLEAN. */
-int tn_move_one(struct tn_mover *m, uint64_t ref);
+/**
+ * tn_move_one() - the same for the object of one handle, up to an area large
+ * @group: TN_GROUP_MOVABLE: to wherever there is a place; TN_GROUP_FIXED: to
+ *         an area of what cannot be moved, or else not
+ *
+ * Return: 1: moved; 0: it was in use; -EALREADY: it is in such an area;
+ *         -ESTALE; -ENOENT: it is no such object; -ENOMEM; -ENOSYS, -EUCLEAN.
+ */
+int tn_move_one(struct tn_mover *m, uint64_t ref, unsigned group);
 
 /** tn_move_look() - a client's control file, from .clients */
 void tn_move_look(struct tn_mover *m, const void *control);

@@ -309,11 +309,10 @@ static unsigned claim_leased(struct tn_pool *pool, const struct tn_lane_ref *l,
 	return got;
 }
 
-static unsigned among(unsigned class)
+static unsigned group_of(unsigned class)
 {
-	return TN_AMONG(class < TN_CLASS_MOVABLE ? TN_GROUP_FIXED :
-			class < TN_CLASS_HANDLE ? TN_GROUP_MOVABLE :
-			TN_GROUP_HANDLES);
+	return class < TN_CLASS_MOVABLE ? TN_GROUP_FIXED :
+	       class < TN_CLASS_HANDLE ? TN_GROUP_MOVABLE : TN_GROUP_HANDLES;
 }
 
 /* The pages that have just been claimed become a slab, leased. Return: its
@@ -344,7 +343,7 @@ static int make_slab(struct tn_pool *pool, const struct tn_lane_ref *l,
 	unsigned policy = class == TN_CLASS_HANDLE ? TN_FIRST_FIT
 						   : pool->policy;
 	int r = tn_run_take(pool, l, TN_OP_SLAB, 1ULL << s->order,
-			    policy | among(class), ret_page);
+			    policy | TN_AMONG(group_of(class)), ret_page);
 
 	if (r == 0)
 		*ret_word = dress(pool, l, class, s, *ret_page);
@@ -403,16 +402,19 @@ unsigned tn_slab_claim(struct tn_pool *pool, const struct tn_lane_ref *l,
 	return got;
 }
 
-/* A new slab as low as can be, leased, if that is below @end. */
-static bool make_below(struct tn_pool *pool, const struct tn_lane_ref *l,
-		       unsigned class, const struct tn_shape *s, uint64_t end,
-		       uint64_t *ret_page, uint64_t *ret_word)
+/* A new slab as low as can be, leased, if that is below @end; @strictly: and in
+ * an area of the group, or a free one. */
+static bool make_low(struct tn_pool *pool, const struct tn_lane_ref *l,
+		     unsigned class, const struct tn_shape *s, unsigned group,
+		     bool strictly, uint64_t end, uint64_t *ret_page,
+		     uint64_t *ret_word)
 {
-	const unsigned where = TN_FIRST_FIT | among(class);
+	const unsigned where = TN_FIRST_FIT | TN_AMONG(group);
 	uint64_t n = 1ULL << s->order;
 
 	while (tn_fit_find(pool, n, where, false, ret_page) &&
-	       *ret_page + n <= end) {
+	       *ret_page + n <= end &&
+	       (!strictly || tn_fit_among(pool, *ret_page, group))) {
 		tn_fit_group(pool, *ret_page, n, where);
 		if (!tn_run_take_at(pool, l, TN_OP_SLAB, *ret_page, n))
 			continue;
@@ -443,7 +445,37 @@ unsigned tn_slab_claim_below(struct tn_pool *pool, const struct tn_lane_ref *l,
 	}
 	/* in a lower area, that is: within one it is no gain */
 	end &= ~(uint64_t)(TN_AREA_PAGES - 1);
-	if (!make_below(pool, l, class, s, end, &page, &w))
+	if (!make_low(pool, l, class, s, group_of(class), false, end, &page,
+		      &w))
+		return 0;
+	return claim_leased(pool, l, page, class, s, w, &cursor, out, want);
+}
+
+unsigned tn_slab_claim_among(struct tn_pool *pool, const struct tn_lane_ref *l,
+			     unsigned class, unsigned group,
+			     struct tn_slot *out, unsigned want)
+{
+	const struct tn_shape *s = tn_cache_shape(pool, class);
+	struct tn_slab_cursor cursor = { 0 };
+	struct tn_hint_walk walk;
+	uint64_t page, w;
+	unsigned got;
+
+	tn_hint_walk_begin(&walk, class, false);
+	while (tn_hint_walk_next(pool, &walk, &page)) {
+		if (!tn_fit_among(pool, page, group)) {
+			walk.page = TN_AREA_PAGES; /* none in this area */
+			continue;
+		}
+		if (!lease(pool, l, page, class, s, &w))
+			continue;
+		got = claim_leased(pool, l, page, class, s, w, &cursor, out,
+				   want);
+		if (got)
+			return got;
+	}
+	if (!make_low(pool, l, class, s, group, true, pool->geo.n_pages, &page,
+		      &w))
 		return 0;
 	return claim_leased(pool, l, page, class, s, w, &cursor, out, want);
 }

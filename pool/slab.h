@@ -36,6 +36,17 @@ unsigned tn_slab_claim_below(struct tn_pool *pool, const struct tn_lane_ref *l,
 			     unsigned want);
 
 /**
+ * tn_slab_claim_among() - as tn_slab_claim(), in areas of a group
+ * @group: not the class's own
+ *
+ * In one that is free, if need be, which is the group's then; never in another
+ * group's. Return: how many; 0: there is no such place.
+ */
+unsigned tn_slab_claim_among(struct tn_pool *pool, const struct tn_lane_ref *l,
+			     unsigned class, unsigned group,
+			     struct tn_slot *out, unsigned want);
+
+/**
  * tn_slab_return() - give slots back to their slabs
  * @slots: of @class, tags TN_TAG_KEPT by this client; grouped by slab is
  *         cheaper

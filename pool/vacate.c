@@ -299,25 +299,42 @@ int tn_move_run(struct tn_mover *m, uint64_t page)
 
 /* One object: the batch, that is */
 
-static int move_one_run(struct tn_mover *m, const struct tn_object *obj)
+static int move_one_run(struct tn_mover *m, const struct tn_object *obj,
+			unsigned group)
 {
-	const unsigned where = m->pool->policy | TN_AMONG(TN_GROUP_MOVABLE);
+	const unsigned where = m->pool->policy | TN_AMONG(group);
+	bool there;
 	uint64_t to;
 	int r;
 
 	r = tn_run_alloc(m->pool, &m->self, obj->pages, where, &to);
-	return r < 0 ? r : move_run_to(m, obj->pages, to, true);
+	if (r < 0)
+		return r;
+	there = group == TN_GROUP_MOVABLE || tn_fit_among(m->pool, to, group);
+	r = move_run_to(m, obj->pages, to, there);
+	return r == 0 && !there ? -ENOMEM : r;
 }
 
-static int move_one_slot(struct tn_mover *m, const struct tn_object *obj)
+static bool claim_one(struct tn_mover *m, unsigned class, unsigned group,
+		      struct tn_slot *ret)
+{
+	struct tn_slab_cursor cursor = { 0 };
+
+	if (group == TN_GROUP_MOVABLE)
+		return tn_slab_claim(m->pool, &m->self, class, &cursor, ret,
+				     1);
+	return tn_slab_claim_among(m->pool, &m->self, class, group, ret, 1);
+}
+
+static int move_one_slot(struct tn_mover *m, const struct tn_object *obj,
+			 unsigned group)
 {
 	const struct tn_slab_cursor none = { 0 };
-	struct tn_slab_cursor cursor = none;
 	struct tn_moving *b = &m->batch[0];
 	struct tn_slot to;
 	int r, e;
 
-	if (!tn_slab_claim(m->pool, &m->self, obj->class, &cursor, &to, 1))
+	if (!claim_one(m, obj->class, group, &to))
 		return -ENOMEM;
 	b->to = tn_pool_off(m->pool, to.p);
 	b->to_tag = to.tag;
@@ -345,7 +362,7 @@ static bool may_move(const struct tn_mover *m, uint64_t off,
 	       obj->class >= TN_CLASS_MOVABLE && obj->class < TN_CLASS_HANDLE;
 }
 
-int tn_move_one(struct tn_mover *m, uint64_t ref)
+int tn_move_one(struct tn_mover *m, uint64_t ref, unsigned group)
 {
 	struct tn_moving *b = &m->batch[0];
 	uint64_t idx = TN_HANDLE_IDX(ref), place;
@@ -360,8 +377,12 @@ int tn_move_one(struct tn_mover *m, uint64_t ref)
 	    !may_move(m, b->from, &obj) ||
 	    !movable(m, obj.tag, b->from, &place) || place != idx)
 		return -ENOENT;
+	if (group != TN_GROUP_MOVABLE &&
+	    tn_fit_among(m->pool, obj.page, group))
+		return -EALREADY;
 	tn_touch(m->pool, m->self.client, obj.page);
 	b->bytes = obj.bytes;
 	b->from_tag = obj.tag;
-	return obj.pages ? move_one_run(m, &obj) : move_one_slot(m, &obj);
+	return obj.pages ? move_one_run(m, &obj, group) :
+	       move_one_slot(m, &obj, group);
 }

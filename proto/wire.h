@@ -232,7 +232,8 @@ struct tn_move_request {
 	uint64_t handle;
 };
 #define TN_MOVE_POISON (1U << 0) /* the place that it leaves is filled */
-#define TN_MOVE_FLAGS_KNOWN (TN_MOVE_POISON)
+#define TN_MOVE_FIXED (1U << 1)  /* among what cannot be moved, or not */
+#define TN_MOVE_FLAGS_KNOWN (TN_MOVE_POISON | TN_MOVE_FIXED)
 TN_FIELD(tn_move_request, 4, 4, flags);
 TN_FIELD(tn_move_request, 8, 8, handle);
 TN_SIZE(tn_move_request, 16);

@@ -84,6 +84,10 @@ TARN_API int tarn_unpin(struct tarn_pool *pool, tarn_ref handle);
  * A pin of the process, not of a thread: any thread may end it, by
  * tarn_unpin_long(). Takes a lock within the process. Up to 4096 objects.
  *
+ * First tarnd is asked to move the object to where it keeps nothing else from
+ * being moved; if that cannot be had, within a second, it is pinned where it
+ * is. So this is for long.
+ *
  * Return: as of tarn_pin().
  */
 TARN_API void *tarn_pin_long(struct tarn_pool *pool, tarn_ref handle);

@@ -60,7 +60,7 @@ static size_t put_body(uint16_t op, uint8_t *body)
 	struct tn_hello hello = { 1, 1, any(2), 0, 0, 0 };
 	struct tn_leave leave = { .attach = any(8) };
 	struct tn_move_request move = {
-		.attach = any(8), .flags = any(2),
+		.attach = any(8), .flags = any(4),
 		.handle = TN_HANDLE_REF | any(64),
 	};
 

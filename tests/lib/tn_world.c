@@ -230,6 +230,8 @@ struct tarn_pool *tn_world_client(struct tn_world *w)
 		abort();
 	c->process = tn_process_number();
 	c->key = 77;
+	/* there is no tarnd to be asked */
+	tn64_store_relaxed(&c->move_rest_ms, ~0ULL);
 	w->client = c;
 	return c;
 }

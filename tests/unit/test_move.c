@@ -535,6 +535,9 @@ static void a_run_goes_to_a_lower_hole(void **state)
 	assert_null(tn_heap_not_pristine(&heap.pool));
 }
 
+static int move_one(uint64_t ref)
+{ return tn_move_one(&mover, ref, TN_GROUP_MOVABLE); }
+
 static void one_object_is_moved_by_its_ref(void **state)
 {
 	uint64_t at;
@@ -542,13 +545,14 @@ static void one_object_is_moved_by_its_ref(void **state)
 	(void)state;
 	two_half_slabs();
 	at = tn_movable_place(upper[5]);
-	assert_int_equal(tn_move_one(&mover, upper[5]), 1);
+	assert_int_equal(move_one(upper[5]), 1);
 	assert_int_not_equal(tn_movable_place(upper[5]), at);
 	assert_int_equal(tn_move_one(&mover, upper[5] +
-				     (1ULL << TN_HANDLE_IDX_BITS)), -ESTALE);
+				     (1ULL << TN_HANDLE_IDX_BITS),
+				     TN_GROUP_MOVABLE), -ESTALE);
 	tn64_store_relaxed(tn_lane_pins(&heap.pool.geo, heap.control[1], 1),
 			   upper[5]);
-	assert_int_equal(tn_move_one(&mover, upper[5]), 0);
+	assert_int_equal(move_one(upper[5]), 0);
 	all_intact();
 	free_all();
 }
@@ -568,7 +572,7 @@ static void a_run_is_moved_by_its_ref(void **state)
 	for (int i = 0; i < 5; i++) {
 		at = tn_movable_place(ref);
 		old = heap.pool.data + at;
-		assert_int_equal(tn_move_one(&mover, ref), 1);
+		assert_int_equal(move_one(ref), 1);
 		assert_int_not_equal(tn_movable_place(ref), at);
 		assert_true(tn_movable_intact(ref));
 		assert_int_equal(old[0], 0xa5);
@@ -605,13 +609,72 @@ static void a_handle_that_leads_astray_moves_nothing(void **state)
 	for (size_t i = 0; i < TN_ARRAY_LEN(at); i++) {
 		tn64_store_relaxed(&h->place,
 				   TN_HANDLE_PLACE(TN_HANDLE_LIVE, at[i]));
-		assert_int_equal(tn_move_one(&mover, upper[5]), -ENOENT);
+		assert_int_equal(move_one(upper[5]), -ENOENT);
 	}
 	tn64_store_relaxed(&h->place, place);
 	tn16_store_relaxed(self.tag, tag);
 	tn32_store_relaxed(tn_handle_back(&heap.pool, self.tag), 0);
 	all_intact();
 	free_all();
+}
+
+static unsigned group_at(uint64_t off)
+{ return tn8_load_relaxed(&heap.pool.groups[off >> TN_PAGE_SHIFT >>
+					    TN_AREA_SHIFT]); }
+
+/* There, it is one of few in an area; here, it would keep an area. */
+static void what_is_to_stay_goes_among_what_cannot_be_moved(void **state)
+{
+	const unsigned where = TN_FIRST_FIT | TN_AMONG(TN_GROUP_MOVABLE);
+	uint64_t page, ref, at;
+
+	(void)state;
+	assert_int_equal(tn_run_alloc(&heap.pool, &lane[1], 13, where, &page),
+			 0);
+	ref = tn_movable_bind(&lane[1], page << TN_PAGE_SHIFT);
+	two_half_slabs();
+	for (int i = 0; i < 2; i++) {
+		uint64_t r = i ? ref : upper[5];
+
+		assert_int_equal(group_at(tn_movable_place(r)),
+				 TN_GROUP_MOVABLE);
+		assert_int_equal(tn_move_one(&mover, r, TN_GROUP_FIXED), 1);
+		at = tn_movable_place(r);
+		assert_int_equal(group_at(at), TN_GROUP_FIXED);
+		assert_int_equal(tn_move_one(&mover, r, TN_GROUP_FIXED),
+				 -EALREADY);
+		assert_int_equal(tn_movable_place(r), at);
+	}
+	assert_true(tn_movable_intact(ref));
+	all_intact();
+	tn_heap_recover(&heap, 1);
+	assert_null(tn_heap_not_pristine(&heap.pool));
+}
+
+/* The areas that are free are all taken for what can be moved. */
+static void where_no_area_is_left_for_it_it_stays(void **state)
+{
+	const unsigned where = TN_FIRST_FIT | TN_AMONG(TN_GROUP_MOVABLE);
+	uint64_t page, ref, at;
+
+	(void)state;
+	assert_int_equal(tn_run_alloc(&heap.pool, &lane[1], 13, where, &page),
+			 0);
+	ref = tn_movable_bind(&lane[1], page << TN_PAGE_SHIFT);
+	two_half_slabs();
+	while (tn_run_alloc(&heap.pool, &lane[1], 256, where, &page) == 0)
+		;
+	for (int i = 0; i < 2; i++) {
+		uint64_t r = i ? ref : upper[5];
+
+		at = tn_movable_place(r);
+		assert_int_equal(tn_move_one(&mover, r, TN_GROUP_FIXED),
+				 -ENOMEM);
+		assert_int_equal(tn_movable_place(r), at);
+	}
+	all_intact();
+	tn_heap_recover(&heap, 1);
+	assert_null(tn_heap_not_pristine(&heap.pool));
 }
 
 #define MOVE_TEST(name) \
@@ -628,6 +691,8 @@ int main(void)
 		MOVE_TEST(a_replay_takes_only_what_the_handle_does_not_say),
 		MOVE_TEST(a_run_is_moved_by_its_ref),
 		MOVE_TEST(a_handle_that_leads_astray_moves_nothing),
+		MOVE_TEST(what_is_to_stay_goes_among_what_cannot_be_moved),
+		MOVE_TEST(where_no_area_is_left_for_it_it_stays),
 		MOVE_TEST(a_long_pin_is_one),
 		MOVE_TEST(somebody_who_stays_in_a_section_stops_the_batch),
 		MOVE_TEST(who_was_waited_for_in_vain_is_not_again),
