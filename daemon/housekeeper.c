@@ -16,8 +16,9 @@
  * One look or run at a time, of all pools in turn: so however many there are,
  * runs take rule.percent of a processor and no more, and looks SHARE of it.
  *
- * A pool that is calm is looked at less and less often, down to CALM_MS; one
- * that has no clients then, not at all until somebody attaches. After a run
+ * A pool that is calm is looked at less and less often, down to every 16 s; one
+ * that has no clients then, not at all until somebody attaches. The timer is
+ * set for the first look that is due, and not at all if none is. After a run
  * that left cause for another (objects are pinned, slots kept in magazines, a
  * section is not left) the next one waits twice as long as the last time, up
  * to 64 s.
@@ -49,6 +50,15 @@ static void wait_ms(struct housekeeper *h, int64_t ms)
 	};
 
 	evtimer_add(h->timer, &pause);
+	h->timer_ms = clock_ms() + ms;
+}
+
+void housekeeper_look_soon(struct housekeeper *h)
+{
+	/* the timer is set again when a look or a run is over */
+	if (h->timer && !h->pool && !h->running &&
+	    (!h->timer_ms || h->timer_ms > clock_ms() + LOOK_MS))
+		wait_ms(h, LOOK_MS);
 }
 
 static struct compact_rule rule_of(const struct housekeeper *h,
@@ -180,17 +190,24 @@ static void on_looked(struct reaper_task *task)
 		wait_ms(h, 1 + h->took_ns * SHARE / 1000000);
 }
 
-static struct pool *next_pool(struct housekeeper *h)
+/* Return: NULL: none is due, and the first one will be at @ret_due_ms (0:
+ * none will). */
+static struct pool *next_pool(struct housekeeper *h, int64_t now,
+			      int64_t *ret_due_ms)
 {
 	const struct registry *all = &h->server->registry;
-	int64_t now = clock_ms();
 
+	*ret_due_ms = 0;
 	for (size_t n = all->n; n; n--) {
 		struct pool *pool = all->pools[h->at++ % all->n];
+		int64_t due = pool->upkeep.due_ms;
 
-		if (pool->upkeep.due_ms <= now && !pool->upkeep.asleep &&
-		    may_be_kept(h, pool))
+		if (pool->upkeep.asleep || !may_be_kept(h, pool))
+			continue;
+		if (due <= now)
 			return pool;
+		if (!*ret_due_ms || due < *ret_due_ms)
+			*ret_due_ms = due;
 	}
 	return NULL;
 }
@@ -198,14 +215,16 @@ static struct pool *next_pool(struct housekeeper *h)
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct housekeeper *h = arg;
-	struct pool *pool = next_pool(h);
+	int64_t now = clock_ms(), due;
+	struct pool *pool = next_pool(h, now, &due);
 
 	(void)fd;
 	(void)what;
-	if (!pool) {
-		wait_ms(h, LOOK_MS);
+	h->timer_ms = 0;
+	if (!pool && due)
+		wait_ms(h, due - now);
+	if (!pool)
 		return;
-	}
 	h->pool = pool_ref(pool);
 	h->took_ns = 0;
 	tn_survey_begin(&h->survey, &pool->view);
@@ -223,7 +242,11 @@ void housekeeper_ran(struct server *server)
 
 void housekeeper_wake(struct pool *pool)
 {
+	struct registry *r = pool->registry;
+
 	pool->upkeep.asleep = false;
+	if (r && r->housekeeper)
+		housekeeper_look_soon(r->housekeeper);
 }
 
 int housekeeper_init(struct housekeeper *h, struct server *server)
@@ -234,6 +257,7 @@ int housekeeper_init(struct housekeeper *h, struct server *server)
 	h->timer = evtimer_new(server->base, on_timer, h);
 	if (!h->timer)
 		return -ENOMEM;
+	server->registry.housekeeper = h;
 	wait_ms(h, LOOK_MS);
 	return 0;
 }

@@ -26,6 +26,7 @@ struct upkeep {
 struct housekeeper {
 	struct server *server;
 	struct event *timer;
+	int64_t timer_ms;   /* when it is due; 0: it is not set */
 	struct reaper_task task;
 	struct tn_survey survey;
 	struct pool *pool;  /* that is being looked at, with a reference */
@@ -36,6 +37,9 @@ struct housekeeper {
 
 int housekeeper_init(struct housekeeper *h, struct server *server);
 void housekeeper_fini(struct housekeeper *h);
+
+/** housekeeper_look_soon() - what holds for pools may have changed */
+void housekeeper_look_soon(struct housekeeper *h);
 
 /** housekeeper_wake() - somebody attaches to the pool */
 void housekeeper_wake(struct pool *pool);

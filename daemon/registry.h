@@ -8,6 +8,7 @@
 struct registry {
 	struct keeper *keeper; /* of the pools that are made; may be NULL */
 	struct reaper *reaper; /* for its pools' memory; NULL: there is none */
+	struct housekeeper *housekeeper; /* hears who attaches; may be NULL */
 	void (*lost)(struct registry *registry); /* a declared pool is, after
 						  * all; logged. May be NULL */
 	struct pool **pools; /* sorted by name */

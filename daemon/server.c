@@ -161,6 +161,8 @@ static void on_hangup(evutil_socket_t fd, short what, void *arg)
 		log_error("not reloaded; all goes on as it was");
 	else
 		log_info("reloaded: %u pools", n_pools(server));
+	if (!r)
+		housekeeper_look_soon(&server->housekeeper);
 	tell(server, systemd_ready);
 }
 

@@ -2,6 +2,7 @@
 /* Compaction that nobody asked for, by a real tarnd. */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -246,6 +247,47 @@ static void wrong_numbers_are_refused(void **state)
 		assert_int_equal(tarn_pool_create(tarn, "q", &bad[i]), -EINVAL);
 }
 
+/* How often tarnd's loop has gone to sleep. */
+static unsigned long n_sleeps(void)
+{
+	char path[64], line[128];
+	unsigned long n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)tarnd.pid);
+	f = fopen(path, "re");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		sscanf(line, "voluntary_ctxt_switches: %lu", &n);
+	fclose(f);
+	assert_true(n > 0);
+	return n;
+}
+
+static bool sleeps_on(void)
+{
+	unsigned long was = n_sleeps();
+
+	sleep(3);
+	return n_sleeps() == was;
+}
+
+/* Until who attaches wakes it. */
+static void without_pools_in_use_tarnd_sleeps(void **state)
+{
+	void *p;
+
+	(void)state;
+	tn_test_daemon_start(&tarnd, NULL);
+	tn_test_eventually(sleeps_on()); /* there is one look at first */
+	begin(TARN_POOL_OPTS(.mode = 0));
+	p = tarn_run_alloc(pool, 4000, 0);
+	memset(p, 1, 4000 * TARN_PAGE);
+	assert_int_equal(tarn_free(pool, p), 0);
+	tn_test_eventually(is_over(now()));
+	assert_true(data_bytes() < MIB);
+}
+
 /* What cannot be moved is not tried over and over. */
 static void what_was_in_vain_is_tried_less_and_less(void **state)
 {
@@ -275,6 +317,7 @@ int main(void)
 		TEST(a_reload_changes_what_holds_for_all_pools),
 		TEST(what_holds_for_a_pool_outlives_tarnd),
 		TEST(wrong_numbers_are_refused),
+		TEST(without_pools_in_use_tarnd_sleeps),
 		TEST(what_was_in_vain_is_tried_less_and_less),
 	};
 
