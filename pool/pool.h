@@ -18,6 +18,7 @@ struct tn_pool {
 	struct tn_handle *handles;
 	uint32_t n_handles;        /* as of .geo */
 	uint32_t n_writable;       /* ... or 0, if the role only reads */
+	uint64_t must_fence;       /* 1: membarrier does not do it for us */
 
 	uint8_t *meta;
 	struct tn_header *header;
@@ -37,7 +38,6 @@ struct tn_pool {
 
 	uint64_t mark;
 	uint32_t kind, policy, flags, role;
-	uint32_t must_fence;       /* 1: membarrier does not do it for us */
 };
 
 /**
