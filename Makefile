@@ -200,6 +200,7 @@ fuzz:                                         ## T=wire|recover|session|adopt|li
 COVERED := $(addprefix build/cov/tests/,unit/test_wire fuzz/replay_wire fuzz/replay_session \
            fuzz/replay_adopt system/test_daemon_protocol system/test_daemon_roles \
            system/test_daemon_quota system/test_daemon_audit system/test_daemon_memory \
+           unit/test_again system/test_daemon_death system/test_compact_bad system/test_move \
            fault/test_fault_daemon)
 coverage: deps                                ## lines of decoder and dispatcher that tests reach
 	$(Q)$(MAKE) SAN=cov CFLAGS=-g all build/cov/tests/fault/inject.so $(COVERED)

@@ -3,11 +3,13 @@
  * said of a pool that contradicts itself. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "tarn/tarn.h"
 #include "tests/lib/tn_raw.h"
 #include "tests/lib/tn_test.h"
 
@@ -122,6 +124,46 @@ static void the_owner_sees_every_control_file_once(void **state)
 	check_control(&c, fd);
 }
 
+static int hold_much(void *arg)
+{
+	struct tarn_pool *pool;
+	struct tarn *t;
+	void *p;
+
+	(void)arg;
+	if (tarn_connect(d.socket, &t) < 0 ||
+	    tarn_pool_open(t, "p", TARN_PRODUCER, &pool) < 0)
+		return 1;
+	do
+		p = tarn_alloc(pool, 16);
+	while (p);
+	kill(getpid(), SIGKILL);
+	return 2;
+}
+
+/* Its recovery takes some slices; between two of them we look. */
+static bool is_seen_dying(void)
+{
+	pid_t pid = tn_test_spawn(hold_much, NULL);
+	struct tn_controls_reply c;
+	bool seen = false;
+	int fd;
+
+	assert_int_equal(tn_test_wait(pid), 128 + SIGKILL);
+	do {
+		assert_int_equal(controls(owner, "p", 0, &c, &fd), 0);
+		close(fd);
+		seen = seen || c.state == TN_CONTROLS_DEAD;
+	} while (c.client != TN_DAEMON_SLOT && c.more);
+	return seen;
+}
+
+static void who_is_dead_is_told_apart(void **state)
+{
+	(void)state;
+	tn_test_eventually(is_seen_dying());
+}
+
 static int look_as_another(void *arg)
 {
 	struct tn_controls_reply c;
@@ -213,6 +255,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(the_owner_sees_every_control_file_once),
+		TEST(who_is_dead_is_told_apart),
 		TEST(nobody_else_sees_any),
 		TEST(it_is_one_descriptor_at_a_time),
 		TEST(a_poisoned_pool_is_told_with_client_and_place),
