@@ -71,8 +71,11 @@ int systemd_inherit(struct inheritance *ret)
 		return -EINVAL;
 	}
 	in.all = calloc((size_t)n + 1, sizeof(*in.all));
-	if (!in.all)
+	if (!in.all) {
+		log_error("what was passed in cannot be looked at: %s",
+			  strerror(ENOMEM));
 		return -ENOMEM;
+	}
 	for (int i = 0; i < n; i++)
 		sort_in(&in, SD_LISTEN_FDS_START + i, in.names[i], &n_sockets);
 	*ret = in;

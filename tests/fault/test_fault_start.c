@@ -108,11 +108,12 @@ static const char *look_at_ended(const struct tn_fault *f, int status,
 static const char *look_at_running(const struct tn_fault *f,
 				   struct tn_fault_row *row)
 {
+	bool served = serves();
 	int r;
 
 	/* rather without a declared pool than not at all: others may be at
 	 * work in those that were adopted */
-	if (!serves() && !tn_test_daemon_said(&manager.d, "cannot be kept")) {
+	if (!served && !tn_test_daemon_said(&manager.d, "cannot be kept")) {
 		r = end();
 		if (WIFEXITED(r)) /* while we were about to speak */
 			return look_at_ended(f, r, row);
@@ -128,6 +129,8 @@ static const char *look_at_running(const struct tn_fault *f,
 		row->hangs++;
 		return "it does not end";
 	}
+	if (r && !served) /* it listened, but could not start after all */
+		return look_at_ended(f, r, row);
 	if (r) {
 		row->crashes++;
 		return "it does not end well";
