@@ -40,11 +40,12 @@ static void let_go(struct tarn_lane *lane)
 		if (tn64_load_relaxed(&lane->pins[i]))
 			/* HB> pin.clear */
 			tn64_store_release(&lane->pins[i], 0);
-	if (lane->sections)
-		/* HB> pin.clear */
-		tn64_store_release(section, tn64_load_relaxed(section) + 1);
+	if (!lane->sections)
+		return;
+	/* HB> pin.clear */
+	tn64_store_release(section, tn64_load_relaxed(section) + 1);
 	lane->sections = 0;
-	lane->derefed.n = 0;
+	lane->derefed.n = 0; /* there, or a lane would keep a page for it */
 }
 
 static void lane_stop(struct tarn_lane *lane)
