@@ -24,14 +24,6 @@
 
 #define READ_COPY_TRIES 100
 
-/* P2 */
-static inline void light_fence(const struct tarn_pool *pool)
-{
-	tn_fence_compiler();
-	if (tn_unlikely(pool->p.must_fence))
-		tn_fence_full();
-}
-
 /* The place of a handle that is LIVE, if only for the moment. Return: 0;
  * -ESTALE, -EINVAL. */
 static int place_of(const struct tarn_pool *pool, tarn_ref handle,
@@ -130,7 +122,7 @@ static tn_cold void *pin_slow(struct tarn_pool *pool, tarn_ref handle,
 	if (!at)
 		return tn_null_errno(-ENOSPC);
 	tn64_store_relaxed(at, write ? handle : handle & ~TN_PIN_WRITE);
-	light_fence(pool);
+	tn_pool_fence(&pool->p);
 	r = settle(pool, handle, &p);
 	if (r < 0) {
 		/* HB> pin.clear */
@@ -158,7 +150,7 @@ void *pin(struct tarn_pool *pool, tarn_ref handle, bool write)
 		return pin_slow(pool, handle, write);
 	/* P1 */
 	tn64_store_relaxed(at, write ? handle : handle & ~TN_PIN_WRITE);
-	light_fence(pool);
+	tn_pool_fence(&pool->p);
 	/* HB< handle.live; HB< handle.place */
 	place = tn64_load_acquire(&h->place);
 	ref = tn64_load_relaxed(&h->ref);
@@ -335,7 +327,7 @@ TARN_API int tarn_enter(struct tarn_pool *pool)
 		return 0;
 	section = &lane->rack.ref.rec->section;
 	tn64_store_relaxed(section, tn64_load_relaxed(section) + 1);
-	light_fence(pool);
+	tn_pool_fence(&pool->p);
 	return 0;
 }
 

@@ -47,11 +47,10 @@
  *   tag.hand   what the giver did to the object is before its tag's release,
  *              and the taker's acquire is before what he does
  *   word.link  the same by way of the word
- *   give: tag store, compiler's fence, look at the receiver's state; tarnd:
+ *   give: tag store, tn_pool_fence(), look at the receiver's state; tarnd:
  *              state DEAD, membarrier, sweep of tags. Either the sweep sees
  *              the tag, or the giver the state: a giver that is between the
- *              two is made to fence by the membarrier. (Who could not register
- *              for that has .must_fence set, and fences itself.)
+ *              two is made to fence by the membarrier.
  *
  * Crash windows (c the dead, d the receiver):
  *   C1 give, GIVEN stored, receiver not looked at: if d is dead, nobody
@@ -246,9 +245,7 @@ int tn_hold_give(struct tn_pool *pool, const struct tn_lane_ref *l,
 	TN_CRASH("give.given");
 	/* tarnd says that a client is dead before it sweeps its tags: either
 	 * the sweep sees this one, or we see that */
-	tn_fence_compiler();
-	if (tn_unlikely(pool->must_fence))
-		tn_fence_full();
+	tn_pool_fence(pool);
 	/* swept already: it was given, and has died with the receiver */
 	if (r == 0 && !alive(pool, client) &&
 	    change(obj.tag, given, HELD(l)) == 0)

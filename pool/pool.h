@@ -121,3 +121,12 @@ static inline uint64_t tn_ref_to(const struct tn_pool *pool, uint64_t off)
 		return tn_ref_make(pool, off);
 	return tn64_load_relaxed(&pool->handles[(off - handles) >> 4].ref);
 }
+
+/** tn_pool_fence() - between our store and our look at what tarnd writes: the
+ *  light side of its membarrier (P2 of move.c, "give" in hold.c) */
+static inline void tn_pool_fence(const struct tn_pool *pool)
+{
+	tn_fence_compiler();
+	if (tn_unlikely(pool->must_fence))
+		tn_fence_full();
+}
