@@ -402,19 +402,23 @@ unsigned tn_slab_claim(struct tn_pool *pool, const struct tn_lane_ref *l,
 	return got;
 }
 
-/* A new slab as low as can be, leased, if that is below @end; @strictly: and in
- * an area of the group, or a free one. */
+/* In its own group a class's slabs lie by preference, and elsewhere if need be;
+ * in another's only where there are such areas. */
+static bool may_lie(const struct tn_pool *pool, uint64_t page, unsigned class,
+		    unsigned group)
+{ return group == group_of(class) || tn_fit_among(pool, page, group); }
+
+/* A new slab as low as can be, leased, if that is below @end. */
 static bool make_low(struct tn_pool *pool, const struct tn_lane_ref *l,
 		     unsigned class, const struct tn_shape *s, unsigned group,
-		     bool strictly, uint64_t end, uint64_t *ret_page,
-		     uint64_t *ret_word)
+		     uint64_t end, uint64_t *ret_page, uint64_t *ret_word)
 {
 	const unsigned where = TN_FIRST_FIT | TN_AMONG(group);
 	uint64_t n = 1ULL << s->order;
 
 	while (tn_fit_find(pool, n, where, false, ret_page) &&
 	       *ret_page + n <= end &&
-	       (!strictly || tn_fit_among(pool, *ret_page, group))) {
+	       may_lie(pool, *ret_page, class, group)) {
 		tn_fit_group(pool, *ret_page, n, where);
 		if (!tn_run_take_at(pool, l, TN_OP_SLAB, *ret_page, n))
 			continue;
@@ -424,9 +428,10 @@ static bool make_low(struct tn_pool *pool, const struct tn_lane_ref *l,
 	return false;
 }
 
-unsigned tn_slab_claim_below(struct tn_pool *pool, const struct tn_lane_ref *l,
-			     unsigned class, uint64_t end, struct tn_slot *out,
-			     unsigned want)
+/* Slots as low as can be, below @end, where slabs may_lie(). */
+static unsigned claim_low(struct tn_pool *pool, const struct tn_lane_ref *l,
+			  unsigned class, unsigned group, uint64_t end,
+			  struct tn_slot *out, unsigned want)
 {
 	const struct tn_shape *s = tn_cache_shape(pool, class);
 	struct tn_slab_cursor cursor = { 0 };
@@ -436,34 +441,7 @@ unsigned tn_slab_claim_below(struct tn_pool *pool, const struct tn_lane_ref *l,
 
 	tn_hint_walk_begin(&walk, class, false);
 	while (tn_hint_walk_next(pool, &walk, &page) && page < end) {
-		if (!lease(pool, l, page, class, s, &w))
-			continue;
-		got = claim_leased(pool, l, page, class, s, w, &cursor, out,
-				   want);
-		if (got)
-			return got;
-	}
-	/* in a lower area, that is: within one it is no gain */
-	end &= ~(uint64_t)(TN_AREA_PAGES - 1);
-	if (!make_low(pool, l, class, s, group_of(class), false, end, &page,
-		      &w))
-		return 0;
-	return claim_leased(pool, l, page, class, s, w, &cursor, out, want);
-}
-
-unsigned tn_slab_claim_among(struct tn_pool *pool, const struct tn_lane_ref *l,
-			     unsigned class, unsigned group,
-			     struct tn_slot *out, unsigned want)
-{
-	const struct tn_shape *s = tn_cache_shape(pool, class);
-	struct tn_slab_cursor cursor = { 0 };
-	struct tn_hint_walk walk;
-	uint64_t page, w;
-	unsigned got;
-
-	tn_hint_walk_begin(&walk, class, false);
-	while (tn_hint_walk_next(pool, &walk, &page)) {
-		if (!tn_fit_among(pool, page, group)) {
+		if (!may_lie(pool, page, class, group)) {
 			walk.page = TN_AREA_PAGES; /* none in this area */
 			continue;
 		}
@@ -474,10 +452,25 @@ unsigned tn_slab_claim_among(struct tn_pool *pool, const struct tn_lane_ref *l,
 		if (got)
 			return got;
 	}
-	if (!make_low(pool, l, class, s, group, true, pool->geo.n_pages, &page,
-		      &w))
+	/* in a lower area, that is: within one it is no gain */
+	end &= ~(uint64_t)(TN_AREA_PAGES - 1);
+	if (!make_low(pool, l, class, s, group, end, &page, &w))
 		return 0;
 	return claim_leased(pool, l, page, class, s, w, &cursor, out, want);
+}
+
+unsigned tn_slab_claim_below(struct tn_pool *pool, const struct tn_lane_ref *l,
+			     unsigned class, uint64_t end, struct tn_slot *out,
+			     unsigned want)
+{
+	return claim_low(pool, l, class, group_of(class), end, out, want);
+}
+
+unsigned tn_slab_claim_among(struct tn_pool *pool, const struct tn_lane_ref *l,
+			     unsigned class, unsigned group,
+			     struct tn_slot *out, unsigned want)
+{
+	return claim_low(pool, l, class, group, UINT64_MAX, out, want);
 }
 
 /* Returning */
