@@ -254,6 +254,24 @@ static bool claim_run(struct tn_mover *m, uint64_t page, uint64_t n,
 	return tn_run_alloc(m->pool, &m->self, n, where, ret_page) == 0;
 }
 
+/* A batch of one, to a place that is ours. What it has left, or where it does
+ * not go (unless @go it does not), is KEPT by us then. Return: as of
+ * tn_move_batch(). */
+static int move_first(struct tn_mover *m, bool go)
+{
+	const struct tn_moving *b = &m->batch[0];
+	int r;
+
+	m->n = 1;
+	tn_move_note(m, 0);
+	r = go ? tn_move_batch(m) : 0;
+	/* forgotten before others can have the place, and the handle */
+	tn16_store_relaxed(b->moved ? b->from_tag : b->to_tag,
+			   (uint16_t)(TN_TAG_KEPT | m->self.client));
+	tn_move_forget(m);
+	return r;
+}
+
 /* The batch is a run of @n pages: to @to, which is ours. Unless @go that only
  * goes back. Return: has it been moved; -ENOSYS, -EUCLEAN. */
 static int move_run_to(struct tn_mover *m, uint64_t n, uint64_t to, bool go)
@@ -264,13 +282,7 @@ static int move_run_to(struct tn_mover *m, uint64_t n, uint64_t to, bool go)
 
 	b->to = to << TN_PAGE_SHIFT;
 	b->to_tag = &m->pool->tags[tn_tag_index(to, 0)];
-	m->n = 1;
-	tn_move_note(m, 0);
-	r = go ? tn_move_batch(m) : 0;
-	/* forgotten before others can have the pages, and the handle */
-	tn16_store_relaxed(b->moved ? b->from_tag : b->to_tag,
-			   (uint16_t)(TN_TAG_KEPT | m->self.client));
-	tn_move_forget(m);
+	r = move_first(m, go);
 	m->ended += b->moved ? n : 0;
 	e = tn_run_drop(m->pool, &m->self, TN_OP_RUN, b->moved ? page : to, n);
 	return e < 0 ? e : r < 0 ? r : b->moved;
@@ -338,13 +350,9 @@ static int move_one_slot(struct tn_mover *m, const struct tn_object *obj,
 		return -ENOMEM;
 	b->to = tn_pool_off(m->pool, to.p);
 	b->to_tag = to.tag;
-	m->n = 1;
-	tn_move_note(m, 0);
-	r = tn_move_batch(m);
+	r = move_first(m, true);
 	if (b->moved)
 		to = (struct tn_slot){ m->pool->data + b->from, b->from_tag };
-	tn16_store_relaxed(to.tag, (uint16_t)(TN_TAG_KEPT | m->self.client));
-	tn_move_forget(m);
 	e = tn_slab_return(m->pool, &m->self, obj->class, &to, 1, &none);
 	return e < 0 ? e : r < 0 ? r : b->moved;
 }
