@@ -91,17 +91,23 @@ static void where_something_is_only_free_pages_go(void **state)
 			 TN_TAG_HELD | tn_heap_lanes[1].client);
 }
 
+/* Areas 0, 1 and 2, so that the last one is the only one that is free. */
+static void have_three_areas(void)
+{
+	uint64_t page;
+
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(tn_run_alloc(&tn_heap_here.pool,
+					      &tn_heap_lanes[1], AREA,
+					      TN_FIRST_FIT, &page), 0);
+}
+
 /* The one area that is free is not taken from the clients, even for a moment:
  * a run of its size can be had at any time. */
 static void the_last_free_area_is_not_claimed_at_once(void **state)
 {
-	struct tn_pool *pool = &tn_heap_here.pool;
-	uint64_t page;
-
 	(void)state;
-	for (unsigned i = 0; i < 3; i++)
-		assert_int_equal(tn_run_alloc(pool, &tn_heap_lanes[1], AREA,
-					      TN_FIRST_FIT, &page), 0);
+	have_three_areas();
 	assert_int_equal(trim(3 * AREA, 4 * AREA, true), 0);
 	assert_int_equal(punched.pages, AREA);
 	assert_int_equal(punched.meta_bytes, 0);
@@ -111,12 +117,9 @@ static void the_last_free_area_is_not_claimed_at_once(void **state)
 static void somebody_may_be_about_to_have_the_other_one(void **state)
 {
 	struct tn_pool *pool = &tn_heap_here.pool;
-	uint64_t page;
 
 	(void)state;
-	for (unsigned i = 0; i < 3; i++)
-		assert_int_equal(tn_run_alloc(pool, &tn_heap_lanes[1], AREA,
-					      TN_FIRST_FIT, &page), 0);
+	have_three_areas();
 	tn8_store_relaxed(&pool->fit[1], 0);
 	assert_int_equal(trim(3 * AREA, 4 * AREA, true), 0);
 	assert_int_equal(punched.pages, AREA);
