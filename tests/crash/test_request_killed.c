@@ -330,9 +330,7 @@ static void each_counts_once(void **state)
 		print_message("%s\n", why);
 		skip();
 	}
-	tn_manager_init(&m, TN_STORED_MAX);
-	tn_manager_run(&m);
-	tn_manager_up(&m);
+	tn_manager_begin(&m);
 	assert_int_equal(tarn_connect(NULL, &t), 0);
 	fd_of_t = connection_fd(-1);
 	assert_int_equal(tarn_pool_create(t, "p", TARN_POOL_OPTS(

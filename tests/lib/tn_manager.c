@@ -318,6 +318,13 @@ void tn_manager_up(struct tn_manager *m)
 	}
 }
 
+void tn_manager_begin(struct tn_manager *m)
+{
+	tn_manager_init(m, TN_STORED_MAX);
+	tn_manager_run(m);
+	tn_manager_up(m);
+}
+
 int tn_manager_end(struct tn_manager *m, int sig)
 {
 	int status;

@@ -37,6 +37,9 @@ struct tn_manager {
 /** tn_manager_init() - its directory and sockets; no tarnd runs yet */
 void tn_manager_init(struct tn_manager *m, unsigned max);
 
+/** tn_manager_begin() - the same, with room; a thread hears, tarnd is ready */
+void tn_manager_begin(struct tn_manager *m);
+
 /** tn_manager_fini() - kill tarnd, drop and remove everything */
 void tn_manager_fini(struct tn_manager *m);
 

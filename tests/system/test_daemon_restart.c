@@ -20,9 +20,7 @@ static struct tn_manager m;
 static int setup(void **state)
 {
 	tn_test_setup(state);
-	tn_manager_init(&m, TN_STORED_MAX);
-	tn_manager_run(&m);
-	tn_manager_up(&m);
+	tn_manager_begin(&m);
 	return 0;
 }
 

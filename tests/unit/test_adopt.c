@@ -41,9 +41,7 @@ static bool all_is_read(void)
 static int setup(void **state)
 {
 	tn_test_setup(state);
-	tn_manager_init(&m, TN_STORED_MAX);
-	tn_manager_run(&m);
-	tn_manager_up(&m);
+	tn_manager_begin(&m);
 	assert_int_equal(tarn_connect(NULL, &t), 0);
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(tarn_pool_create(t, i ? "q" : "p",
