@@ -10,6 +10,7 @@
 #include "tarn/admin.h"
 #include "tarn/handle.h"
 #include "tarn/stats.h"
+#include "tests/lib/tn_sound.h"
 #include "tests/lib/tn_test.h"
 
 #define MIB ((uint64_t)1 << 20)
@@ -47,15 +48,7 @@ static int setup_supervised(void **state)
 }
 
 static int teardown(void **state)
-{
-	struct tarn_audit audit = { .sz = sizeof(audit) };
-
-	assert_int_equal(tarn_audit(tarn, "p", 0, &audit), 0);
-	tarn_pool_close(pool);
-	tarn_disconnect(tarn);
-	tn_test_daemon_stop(&tarnd);
-	return tn_test_teardown(state);
-}
+{ return tn_sound_end(state, &tarnd, tarn, pool); }
 
 static size_t size_of(unsigned i)
 {

@@ -11,6 +11,7 @@
 #include "tarn/admin.h"
 #include "tarn/handle.h"
 #include "tests/lib/tn_raw.h"
+#include "tests/lib/tn_sound.h"
 #include "tests/lib/tn_test.h"
 #include "tests/lib/tn_view.h"
 
@@ -98,13 +99,6 @@ static struct tarn_compaction compact(void)
 	return c;
 }
 
-static void sound(void)
-{
-	struct tarn_audit audit = { .sz = sizeof(audit) };
-
-	assert_int_equal(tarn_audit(tarn, "p", 0, &audit), 0);
-}
-
 /* A client of its own, in a child. */
 static struct tarn_pool *attach(void)
 {
@@ -183,7 +177,7 @@ static void a_section_never_left_is_named_and_hurts_nobody(void **state)
 	tn_test_eventually(compact().error == 0);
 	assert_true(compact().passes > 0);
 	all_whole();
-	sound();
+	tn_sound(tarn);
 }
 
 static void *pin_and_stay(void *arg)
@@ -240,7 +234,7 @@ static void who_pins_everything_keeps_it_where_it_is(void **state)
 	all_whole();
 	assert_true(compact().moved_objects > 0);
 	all_whole();
-	sound();
+	tn_sound(tarn);
 }
 
 static void handles_of_another_pool_or_of_nothing_are_refused(void **state)
@@ -281,7 +275,7 @@ static void handles_of_another_pool_or_of_nothing_are_refused(void **state)
 	assert_int_equal(tarn_unpin(pool, h[0]), 0);
 	assert_int_equal(tarn_unpin(pool, h[0]), -EINVAL);
 	tarn_pool_close(other);
-	sound();
+	tn_sound(tarn);
 }
 
 static int ask_as_an_observer(void *arg)

@@ -8,6 +8,7 @@
 
 #include "tarn/admin.h"
 #include "tarn/handle.h"
+#include "tests/lib/tn_sound.h"
 #include "tests/lib/tn_test.h"
 
 #define MIB ((uint64_t)1 << 20)
@@ -41,15 +42,7 @@ static void begin(const struct tarn_pool_opts *opts)
 }
 
 static int teardown(void **state)
-{
-	struct tarn_audit audit = { .sz = sizeof(audit) };
-
-	assert_int_equal(tarn_audit(tarn, "p", 0, &audit), 0);
-	tarn_pool_close(pool);
-	tarn_disconnect(tarn);
-	tn_test_daemon_stop(&tarnd);
-	return tn_test_teardown(state);
-}
+{ return tn_sound_end(state, &tarnd, tarn, pool); }
 
 static void make_all(void)
 {
