@@ -20,13 +20,26 @@
  *       be sent twice, one that was refused, too
  *
  * The events are edge-triggered: a session has something to read from the
- * edge until recv() finds nothing, so nothing need be said to the kernel from
- * request to request, and one that is not read costs no wake-ups.
+ * edge until poll() tells that there is nothing, so nothing need be said to
+ * the kernel from request to request, and one that is not read costs no
+ * wake-ups. Behind an edge there is no second one for the same packet, nor for
+ * the end: that recv() finds nothing is believed only if poll() says so, too.
+ *
+ *	edge -> due -> peek -> a packet  -> ... reply, skip; poll -> nothing
+ *	                 |                                     `---> due still
+ *	                 `---> -EAGAIN -> poll -> nothing: not due
+ *	                                    `---> peek -> -EAGAIN: hang up
+ *
+ * poll() is asked after each reply, where else peek would be; so the usual way
+ * of one request at a time takes as many system calls as if recv() were
+ * believed. A socket that has something and twice does not give it is out of
+ * order, like one that returns an error; it must not keep us busy.
  */
 #include "daemon/connection.h"
 
 #include <errno.h>
 #include <event2/event.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -89,6 +102,22 @@ static int hold(struct session *s, struct tn_packet *reply)
 	return s->unsent ? 0 : -ENOMEM;
 }
 
+/* Is there a packet, or the end? Below 0: it cannot be told. */
+static int has_more(const struct session *s)
+{
+	struct pollfd pfd = { .fd = s->fd, .events = POLLIN };
+
+	return poll(&pfd, 1, 0);
+}
+
+/* The next look need not be made if it would find nothing. */
+static void skip_request(struct session *s)
+{
+	tn_packet_skip(s->fd);
+	if (has_more(s) == 0)
+		session_not_due(s, SESSION_DUE_READ);
+}
+
 /*
  * Returns 0 (it is on its way, or held until there is room) or -errno. Takes
  * over the descriptors. A second reply, to what an earlier tarnd had answered,
@@ -106,7 +135,7 @@ static int send_reply(struct session *s, struct tn_packet *reply)
 		return r;
 	}
 	if (r == 0) {
-		tn_packet_skip(s->fd);
+		skip_request(s);
 		s->fds_unread = s->fds_unread || (reply->n_fds && !s->again);
 		s->fresh = NULL;
 		s->again = 0;
@@ -263,10 +292,12 @@ void connection_read(struct session *s)
 	struct tn_packet packet;
 	int r = tn_packet_peek(s->fd, &packet);
 
-	if (r == -EAGAIN) {
+	if (r == -EAGAIN && has_more(s) <= 0) {
 		session_not_due(s, SESSION_DUE_READ);
 		return;
 	}
+	if (r == -EAGAIN)
+		r = tn_packet_peek(s->fd, &packet);
 	if (r == 0)
 		r = HANG_UP; /* the end, or an empty packet */
 	else if (r > 0)

@@ -426,23 +426,78 @@ static bool run(struct tn_fault_table *t, const struct tn_fault *f,
 	return failed;
 }
 
-static void every_call_of_a_running_daemon_may_fail(void **state)
+static void begin(void)
 {
-	(void)state;
 	tn_fault_skip_unless_possible();
 	tn_fault_manager(&table, &manager, NULL);
 	start();
-	tn_fault_all(&table, run);
-	assert_int_equal(tn_fault_print(&table, "tarnd at work"), 0);
+}
+
+static void end(void)
+{
 	victim_stop();
 	assert_int_equal(tn_manager_end(&manager, SIGTERM), 0);
 	tn_fault_fini(&table);
 	tn_manager_fini(&manager);
 }
 
+/* Return: did it fail? */
+static bool ping_and_close(const struct tn_fault *f, int wanted)
+{
+	struct talk t = { .fd = tn_raw_hello(manager.d.socket) };
+
+	tn_fault_arm(&table, f);
+	tn_raw_request(&t.packet, TN_MSG_PING, 7, NULL, 0);
+	assert_int_equal(tn_raw_ask(t.fd, &t.packet, 10000), wanted);
+	close(t.fd);
+	assert_true(settles());
+	return tn_fault_disarm(&table);
+}
+
+/* There is no second event for it. */
+static void what_recv_does_not_find_at_once_is_found(void **state)
+{
+	struct tn_fault f = {
+		.kind = TN_FAULT_recvmsg, .at = 1, .error = EAGAIN,
+	};
+
+	(void)state;
+	begin();
+	while (ping_and_close(&f, 0))
+		f.at++;
+	assert_true(f.at > 2); /* the request, and the end */
+	end();
+}
+
+static void a_socket_that_never_gives_what_it_has_is_closed(void **state)
+{
+	const struct tn_fault f = {
+		.kind = TN_FAULT_recvmsg, .at = 1, .error = EAGAIN,
+		.for_ever = true,
+	};
+
+	(void)state;
+	begin();
+	assert_true(ping_and_close(&f, LOST));
+	assert_true(tn_test_daemon_said(&manager.d, "hung up: "));
+	assert_true(is_served());
+	end();
+}
+
+static void every_call_of_a_running_daemon_may_fail(void **state)
+{
+	(void)state;
+	begin();
+	tn_fault_all(&table, run);
+	assert_int_equal(tn_fault_print(&table, "tarnd at work"), 0);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TN_TEST(what_recv_does_not_find_at_once_is_found),
+		TN_TEST(a_socket_that_never_gives_what_it_has_is_closed),
 		TN_TEST(every_call_of_a_running_daemon_may_fail),
 	};
 
