@@ -29,8 +29,11 @@ static bool concerned(const struct tn_mend *mend, unsigned class)
 	       mend->classes[class / 64] >> class % 64 & 1;
 }
 
+/* Without a base it was just being prepared, and will be again. */
 static void forget(struct tn_mag *m)
 {
+	if (!m->base)
+		*m = (struct tn_mag){ 0 };
 	m->top = m->base;
 	m->cursor = (struct tn_slab_cursor){ 0 };
 }

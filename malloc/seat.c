@@ -28,6 +28,8 @@
  *      and malloc/mend.c finds in the slabs what was in it, and their leases
  *   F3 a slot popped and not yet tagged HELD, or tagged KEPT and not yet
  *      pushed: one object of a thread that is not there; lost to the child
+ *   F4 a seat half made: not among seats[] yet, so nobody's; its lane stays
+ *      taken. A magazine half prepared: has no base yet, and is emptied as F2
  * The lanes are at rest then, with what their magazines hold, which is for
  * the next who sits there.
  *
@@ -73,12 +75,13 @@ static struct tn_seat *seat_at(struct tn_lane_ref ref)
 		seat = (struct tn_seat *)(void *)tn_map(sizeof(*seat));
 	if (!seat)
 		return NULL;
-	seats[ref.index] = seat;
 	tn_lane_start(&tn_home.pool, &ref);
 	seat->rack.ref = ref;
 	seat->rack.pool = &tn_home.pool;
 	seat->rack.held = TN_TAG_HELD | TN_HOME_CLIENT;
 	seat->rack.kept = TN_TAG_KEPT | TN_HOME_CLIENT;
+	tn_fence_compiler(); /* a fork finds it whole or not at all */
+	seats[ref.index] = seat;
 	return seat;
 }
 

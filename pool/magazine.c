@@ -33,17 +33,21 @@
 
 static_assert(TN_MAG_SLOTS / 2 <= TN_CLAIM_MAX, "half is claimed at once");
 
-/* At the limit stands nothing: see tn_rack_push_near(). */
-static void set_limit(struct tn_mag *m, uint64_t slots)
+/* At the limit stands nothing: see tn_rack_push_near(). First that, then the
+ * limit, for who forks in between. */
+static void set_limit(struct tn_mag *m, struct tn_slot *base, uint64_t slots)
 {
-	m->limit = m->base + slots;
-	*m->limit = (struct tn_slot){ NULL, NULL };
+	base[slots] = (struct tn_slot){ NULL, NULL };
+	tn_fence_compiler();
+	m->limit = base + slots;
 }
 
+/* The base comes last: a magazine that has one is ready. */
 static void mag_prepare(struct tn_rack *rack, unsigned class)
 {
 	const struct tn_shape *s = tn_cache_shape(rack->pool, class);
 	uint64_t room = rack->pool->geo.data_bytes / 2048, cap, least;
+	struct tn_slot *base = rack->slots[class];
 	struct tn_mag *m = &rack->mags[class];
 
 	/* At most 64 KiB a class, in small pools less: what a thread keeps to
@@ -54,13 +58,14 @@ static void mag_prepare(struct tn_rack *rack, unsigned class)
 	cap = tn_min64(tn_max64(cap, least), TN_MAG_SLOTS - 1);
 	if (rack->pool->role != TN_PRODUCER)
 		cap = 0; /* it never allocates: what it frees goes back */
-	m->base = rack->slots[class];
-	m->top = m->base;
+	m->top = base;
 	m->most = (uint32_t)cap;
-	set_limit(m, tn_min64(cap, FIRST_LIMIT));
+	set_limit(m, base, tn_min64(cap, FIRST_LIMIT));
 	m->batch = 4;
 	m->slab_bytes = s->slots * s->bytes;
 	m->recip = tn64_load_relaxed(&s->recip);
+	tn_fence_compiler();
+	m->base = base;
 }
 
 static int mag_ready(struct tn_rack *rack, unsigned class)
@@ -92,7 +97,7 @@ int tn_rack_fill(struct tn_rack *rack, unsigned class)
 	m->top = m->base + got;
 	m->filled = true;
 	if (want == half)
-		set_limit(m, tn_min64(half * 4ULL, m->most));
+		set_limit(m, m->base, tn_min64(half * 4ULL, m->most));
 	if (got)
 		return 0;
 	m->batch = 1;
@@ -123,7 +128,7 @@ static int mag_shrink(struct tn_rack *rack, unsigned class)
 		limit = (unsigned)tn_max64(limit / 2, LEAST_LIMIT);
 	r = mag_return(rack, class, have - limit / 2);
 	if (limit < have)
-		set_limit(m, limit);
+		set_limit(m, m->base, limit);
 	return r;
 }
 
