@@ -285,5 +285,8 @@ int tn_lane_run(struct tn_rack *rack, uint64_t pages, unsigned where,
 	if (r != -ENOMEM)
 		return r;
 	tn_rack_flush(rack);
-	return tn_run_alloc(rack->pool, &rack->ref, pages, where, ret_page);
+	r = tn_run_alloc(rack->pool, &rack->ref, pages, where, ret_page);
+	if (r == -ENOMEM)
+		tn_run_want(rack->pool, pages);
+	return r;
 }

@@ -20,8 +20,9 @@
  *       control file, so that no pin of before the barrier is missed
  *
  * A run that the housekeeper begins leaves a part of what is free, in holes of
- * slabs and as the lowest free pages. Who asks for all meanwhile gets a run of
- * his own after it.
+ * slabs and as the lowest free pages; one for room that is wanted ends as soon
+ * as there is room, and punches nothing. Who asks for all meanwhile gets a run
+ * of his own after it.
  *
  * With a budget below 100 % a run is cut into bursts of BURST_NS, and the loop
  * waits between them as long as the budget says. Clients do not notice either
@@ -53,6 +54,7 @@
 #include "daemon/pool.h"
 #include "daemon/server.h"
 #include "pool/compact.h"
+#include "pool/fit.h"
 #include "pool/trim.h"
 
 #define SLICE_BYTES (256ULL << 10) /* moved: some 200 us */
@@ -68,6 +70,8 @@ struct compaction {
 	struct tn_compact pass;
 	struct compact_order order;
 	tn_a32 percent;            /* of a processor; the loop may raise it */
+	bool room;                 /* there is a place for what was wanted */
+	uint64_t room_at;          /* pages that had ended at the last look */
 	uint64_t keep;             /* free bytes that are not punched */
 	uint64_t kept;             /* + 1, their last run; 0: it was punched */
 	uint64_t from, to;         /* pages in memory that are looked at */
@@ -291,9 +295,24 @@ static bool again(struct compaction *run)
 	return ++run->passes < PASSES_MAX && moved && freed >= moved / 100;
 }
 
-/* Are there so few holes left that what is kept may be in them? */
-static bool is_enough(const struct compaction *run)
+/* Is there a place now for what was wanted? What was moved can have made one
+ * only if it ended pages. */
+static bool has_room(struct compaction *run)
 {
+	uint64_t page;
+
+	if (!run->room && run->mover.ended != run->room_at)
+		run->room = tn_fit_find(&run->pool->view, run->order.wanted,
+					TN_FIRST_FIT, false, &page);
+	run->room_at = run->mover.ended;
+	return run->room;
+}
+
+/* Are there so few holes left that what is kept may be in them? */
+static bool is_enough(struct compaction *run)
+{
+	if (run->order.wanted)
+		return has_room(run);
 	return run->order.unasked &&
 	       run->order.holes <= run->order.keep +
 				   (run->mover.ended << TN_PAGE_SHIFT);
@@ -328,7 +347,8 @@ static int move_slice(struct compactor *c)
 	begin_punching(run);
 	tell(c, TN_COMPACTION_PUNCHES, r);
 	/* a reserved pool keeps its memory */
-	return !(run->pool->spec.flags & TN_POOL_RESERVE);
+	return !(run->pool->spec.flags & TN_POOL_RESERVE) &&
+	       !run->order.wanted;
 }
 
 /* -EAGAIN: the burst is over. */
@@ -387,7 +407,8 @@ static void end_run(struct compactor *c, int result)
 		 (unsigned long long)s->pinned, (unsigned long long)s->undone,
 		 (unsigned long long)s->after, (unsigned long long)s->before);
 	if (c->run->order.unasked)
-		housekeeper_ran(c->server);
+		housekeeper_ran(c->server, pool, c->run->order.wanted,
+				!c->run->room);
 	free(c->run);
 	c->run = NULL;
 	if (!result && c->next_percent)
@@ -486,9 +507,14 @@ static void say_begin(const struct compaction *run)
 {
 	const struct log_about about = { .pool = run->pool->spec.name };
 
-	log_line(LOG_INFO, &about, "is compacted%s: %llu bytes of memory",
-		 run->order.unasked ? ", unasked" : "",
-		 (unsigned long long)resident(run->pool));
+	if (run->order.wanted)
+		log_line(LOG_INFO, &about, "is compacted, unasked: a run of "
+			 "%llu pages found no place",
+			 (unsigned long long)run->order.wanted);
+	else
+		log_line(LOG_INFO, &about, "is compacted%s: %llu bytes of "
+			 "memory", run->order.unasked ? ", unasked" : "",
+			 (unsigned long long)resident(run->pool));
 }
 
 int compactor_start(struct server *server, struct pool *pool,

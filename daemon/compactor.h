@@ -50,7 +50,9 @@ struct compact_order {
 	bool unasked;      /* it is the housekeeper's */
 	uint64_t holes;    /* ... who thinks that so many bytes of slabs can be
 	                    * freed, */
-	uint64_t keep;     /* and leaves the pool so many of what is free */
+	uint64_t keep;     /* and leaves the pool so many of what is free; */
+	uint64_t wanted;   /* ... or only makes room for a run of so many pages,
+	                    * and leaves it all that is free; 0: not that */
 };
 
 /**

@@ -13,15 +13,31 @@
  * until rule.stop percent are left of that; so there is no tug-of-war about
  * the memory of a pool whose filling goes up and down.
  *
+ * The other cause is a run of pages that a client found no place for, though
+ * enough are free. It notes how long (.wanted in the pool's header) and goes
+ * on; nobody waits. A look then finds whether there is enough, with the holes,
+ * and anything that can be moved: if so a run begins at once that ends as soon
+ * as there is a place, and punches nothing, for that would be used next.
+ *
+ *   client   no place: wanted = n, ENOMEM; some time later he tries again
+ *   timer    2 s later at most: wanted = 0, look --> run --> is there room?
+ *   then     deaf for 1 s if there was nothing to do, or the run made room;
+ *            for 2, 4 ... 64 s if it made none
+ *
+ * The word is a hint that any producer may write at any time. It is read once,
+ * and checked; the worst that comes of it is a look and a run each second, in
+ * the shares below.
+ *
  * One look or run at a time, of all pools in turn: so however many there are,
  * runs take rule.percent of a processor and no more, and looks SHARE of it.
  *
  * A pool that is calm is looked at less and less often, down to every 16 s; one
  * that has no clients then, not at all until somebody attaches. The timer is
- * set for the first look that is due, and not at all if none is. After a run
- * that left cause for another (objects are pinned, slots kept in magazines, a
- * section is not left) the next one waits twice as long as the last time, up
- * to 64 s.
+ * set for the first look that is due, or for the next glance at what is wanted;
+ * and not at all if no pool is awake. After a run that left cause for another
+ * (objects are pinned, slots kept in magazines, a section is not left) the next
+ * one waits twice as long as the last time, up to 64 s. A look for what is
+ * wanted counts as none of these.
  *
  * All of it is the main loop's but for slice(). That a pool goes meanwhile
  * does not matter: a look keeps a reference, and a run does.
@@ -35,8 +51,11 @@
 #include "daemon/clock.h"
 #include "daemon/pool.h"
 #include "daemon/server.h"
+#include "pool/fit.h"
+#include "pool/run.h"
 
 #define LOOK_MS 1000         /* between two looks at a pool, at least */
+#define GLANCE_MS 2000       /* ... at what is wanted, at most */
 #define CALM_DOUBLINGS 4     /* ... up to 16 s */
 #define VAIN_DOUBLINGS 6     /* ... up to 64 s */
 #define SHARE 200            /* looks take this part of a processor: 0.5 % */
@@ -153,6 +172,42 @@ static int64_t judge(struct housekeeper *h, struct pool *pool)
 	return LOOK_MS;
 }
 
+/* What is wanted */
+
+static void be_deaf(struct upkeep *u)
+{
+	u->deaf_ms = clock_ms() + ((int64_t)LOOK_MS << u->unmet);
+}
+
+static bool is_heard(const struct pool *pool, int64_t now)
+{
+	return tn_run_is_wanted(&pool->view) &&
+	       pool->upkeep.deaf_ms <= now && !pool->compactor.run;
+}
+
+/* Is there no place, but would be if what can be moved were elsewhere? */
+static bool can_make_room(const struct housekeeper *h, const struct pool *pool)
+{
+	uint64_t pages = pool->geo.n_pages;
+
+	return !h->room && h->survey.movable &&
+	       pages - tn_min64(pages, h->survey.claimed) +
+	       tn_survey_holes(&h->survey) >= h->wanted;
+}
+
+static void make_room(struct housekeeper *h, struct pool *pool)
+{
+	const struct compact_order order = {
+		.percent = rule_of(h, pool).percent,
+		.unasked = true,
+		.wanted = h->wanted,
+	};
+
+	be_deaf(&pool->upkeep);
+	if (can_make_room(h, pool) && !pool->compactor.run)
+		h->running = compactor_start(h->server, pool, &order) == 0;
+}
+
 /* Looks */
 
 static struct housekeeper *of_task(struct reaper_task *task)
@@ -166,7 +221,11 @@ static int slice(struct reaper_task *task)
 	int64_t began = clock_ns();
 	int more = !compactor_stopped(h->pool) &&
 		   tn_survey_step(&h->survey, AREAS_A_SLICE);
+	uint64_t page;
 
+	if (!more && h->wanted)
+		h->room = tn_fit_find(&h->pool->view, h->wanted, TN_FIRST_FIT,
+				      false, &page);
 	h->took_ns += clock_ns() - began;
 	return more;
 }
@@ -183,15 +242,19 @@ static void on_looked(struct reaper_task *task)
 	struct pool *pool = h->pool;
 
 	h->pool = NULL;
-	if (task->result == 0 && may_be_kept(h, pool))
-		pool->upkeep.due_ms = clock_ms() + judge(h, pool);
+	if (task->result == 0 && may_be_kept(h, pool)) {
+		if (h->wanted)
+			make_room(h, pool);
+		else
+			pool->upkeep.due_ms = clock_ms() + judge(h, pool);
+	}
 	pool_unref(pool);
 	if (task->result == 0 && !h->running)
 		wait_ms(h, 1 + h->took_ns * SHARE / 1000000);
 }
 
-/* Return: NULL: none is due, and the first one will be at @ret_due_ms (0:
- * none will). */
+/* Return: NULL: none is due, and the next time to ask is @ret_due_ms (0:
+ * when somebody attaches). */
 static struct pool *next_pool(struct housekeeper *h, int64_t now,
 			      int64_t *ret_due_ms)
 {
@@ -204,8 +267,9 @@ static struct pool *next_pool(struct housekeeper *h, int64_t now,
 
 		if (pool->upkeep.asleep || !may_be_kept(h, pool))
 			continue;
-		if (due <= now)
+		if (due <= now || is_heard(pool, now))
 			return pool;
+		due = due < now + GLANCE_MS ? due : now + GLANCE_MS;
 		if (!*ret_due_ms || due < *ret_due_ms)
 			*ret_due_ms = due;
 	}
@@ -226,16 +290,23 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	if (!pool)
 		return;
 	h->pool = pool_ref(pool);
+	h->wanted = is_heard(pool, now) ? tn_run_wanted(&pool->view) : 0;
 	h->took_ns = 0;
 	tn_survey_begin(&h->survey, &pool->view);
 	reaper_do(h->server->reaper, &h->task, pool->spec.access.uid);
 }
 
-void housekeeper_ran(struct server *server)
+void housekeeper_ran(struct server *server, struct pool *pool, bool wanted,
+		     bool unmet)
 {
 	struct housekeeper *h = &server->housekeeper;
+	struct upkeep *u = &pool->upkeep;
 
 	h->running = false;
+	if (wanted) {
+		u->unmet = unmet ? u->unmet + (u->unmet < VAIN_DOUBLINGS) : 0;
+		be_deaf(u);
+	}
 	if (h->timer)
 		wait_ms(h, LOOK_MS);
 }

@@ -16,11 +16,12 @@ struct upkeep {
 	int64_t due_ms;   /* the next look; 0: soon */
 	unsigned calm;    /* looks in succession without cause to do anything */
 	unsigned vain;    /* runs in succession that left cause for another */
+	unsigned unmet;   /* runs in succession that made no room wanted */
+	int64_t deaf_ms;  /* until then what is wanted is not looked at */
 	bool seen;        /* the last look saw cause */
 	bool ran;         /* and that before it, and so a run began */
 	bool asleep;      /* calm, and nobody has attached since */
 	uint64_t holes;   /* bytes, as of that look */
-	uint64_t spare;
 };
 
 struct housekeeper {
@@ -30,6 +31,8 @@ struct housekeeper {
 	struct reaper_task task;
 	struct tn_survey survey;
 	struct pool *pool;  /* that is being looked at, with a reference */
+	uint64_t wanted;    /* ... for a run of so many pages; 0: as ever */
+	bool room;          /* ... for which there is a place */
 	bool running;       /* a run of ours is under way, in some pool */
 	size_t at;          /* in the registry */
 	int64_t took_ns;    /* the last look */
@@ -47,5 +50,7 @@ void housekeeper_wake(struct pool *pool);
 /** housekeeper_rule() - what holds for a pool now, as in the wire */
 uint32_t housekeeper_rule(const struct server *server, const struct pool *pool);
 
-/** housekeeper_ran() - the run that it had begun is over */
-void housekeeper_ran(struct server *server);
+/** housekeeper_ran() - the run that it had begun is over; one for room that
+ *  was wanted: @unmet: there still is none */
+void housekeeper_ran(struct server *server, struct pool *pool, bool wanted,
+		     bool unmet);

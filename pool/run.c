@@ -151,6 +151,23 @@ int tn_run_take(struct tn_pool *pool, const struct tn_lane_ref *l,
 	return -ENOMEM;
 }
 
+/* A hint: of two that are noted at once, one may be lost. The shorter one goes
+ * first: one that cannot be had must not be in the way of all others. */
+void tn_run_want(struct tn_pool *pool, uint64_t n)
+{
+	if (tn64_load_relaxed(&pool->header->wanted) - 1 >= n)
+		tn64_store_relaxed(&pool->header->wanted, n);
+}
+
+uint64_t tn_run_wanted(struct tn_pool *pool)
+{
+	uint64_t n = tn64_load_relaxed(&pool->header->wanted);
+
+	if (n)
+		tn64_store_relaxed(&pool->header->wanted, 0);
+	return n > pool->geo.n_pages / 2 ? 0 : n;
+}
+
 int tn_run_drop(struct tn_pool *pool, const struct tn_lane_ref *l,
 		unsigned kind, uint64_t page, uint64_t n)
 {

@@ -39,6 +39,18 @@ int tn_run_untake(struct tn_pool *pool, const struct tn_lane_ref *l,
 int tn_run_drop(struct tn_pool *pool, const struct tn_lane_ref *l,
 		unsigned kind, uint64_t page, uint64_t n);
 
+/** tn_run_want() - note that a run of @n pages found no place: tarnd may move
+ *  objects to make one (daemon/housekeeper.c) */
+void tn_run_want(struct tn_pool *pool, uint64_t n);
+
+/** tn_run_wanted() - the shortest such run since it was last asked, in pages;
+ *  0: none. For tarnd */
+uint64_t tn_run_wanted(struct tn_pool *pool);
+
+/** tn_run_is_wanted() - only look whether there is one */
+static inline bool tn_run_is_wanted(const struct tn_pool *pool)
+{ return tn64_load_relaxed(&pool->header->wanted); }
+
 /**
  * tn_run_resume() - end what a dead lane was doing with a run
  * @l: the dead lane: its own record, its own name

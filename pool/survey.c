@@ -3,8 +3,9 @@
  * A quick look at how full a pool is.
  *
  * Of each area in which something is claimed it reads the page map, and of
- * what begins there the page word and the slab word, with its count of free
- * slots: some microseconds an area. Tags, and so who holds what, and what a
+ * what begins there the page word; of a slab its word, with the count of free
+ * slots, and of a run its tag, which says whether it has a handle: some
+ * microseconds an area. Tags of slots, and so who holds what, and what a
  * magazine keeps, it does not look at. The count of a slab in a lane's hands
  * may be too high (proto/layout.h), never too low for long.
  *
@@ -25,6 +26,18 @@ void tn_survey_begin(struct tn_survey *s, struct tn_pool *pool)
 	s->pool = pool;
 }
 
+static uint64_t look_at_run(struct tn_survey *s, uint64_t page, uint64_t word)
+{
+	uint64_t n = TN_PAGE_PAGES(word);
+
+	/* longer ones are not moved */
+	if (n <= TN_AREA_PAGES &&
+	    tn16_load_relaxed(&s->pool->tags[tn_tag_index(page, 0)]) ==
+	    TN_TAG_HANDLE)
+		s->movable += n;
+	return n;
+}
+
 /* What begins at a claimed page. Return: how many pages to go on. */
 static uint64_t look_at(struct tn_survey *s, uint64_t page)
 {
@@ -36,12 +49,13 @@ static uint64_t look_at(struct tn_survey *s, uint64_t page)
 	if (TN_PAGE_KIND(word) != TN_PAGE_SLAB || TN_PAGE_BACK(word) ||
 	    class >= TN_CLASS_CACHE)
 		return TN_PAGE_KIND(word) == TN_PAGE_RUN ?
-		       TN_PAGE_PAGES(word) : 1;
+		       look_at_run(s, page, word) : 1;
 	shape = tn_cache_shape(s->pool, TN_PAGE_CLASS(word));
 	if (!shape)
 		return 1;
 	slab = tn64_load_relaxed(&p->slab);
 	s->free[class] += tn_min64(TN_SLAB_FREE(slab), shape->slots);
+	s->movable += 1ULL << shape->order;
 	return 1ULL << shape->order;
 }
 

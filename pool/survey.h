@@ -8,6 +8,7 @@ struct tn_survey {
 	struct tn_pool *pool;
 	uint64_t area;               /* the next one */
 	uint64_t claimed;            /* pages */
+	uint64_t movable;            /* ... of slabs and runs with handles */
 	uint64_t free[TN_CLASS_CACHE]; /* slots in slabs of movable classes */
 };
 

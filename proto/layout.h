@@ -38,7 +38,7 @@
 #define TN_MAGIC 0x6c6f6f706e726174ULL          /* "tarnpool" */
 #define TN_CONTROL_MAGIC 0x6c7274636e726174ULL  /* "tarnctrl" */
 #define TN_LAYOUT_MAJOR 2 /* differs: refuse */
-#define TN_LAYOUT_MINOR 0 /* newer: fine */
+#define TN_LAYOUT_MINOR 1 /* newer: fine */
 
 #define TN_PAGE_SHIFT 12
 #define TN_PAGE_BYTES ((uint64_t)1 << TN_PAGE_SHIFT)
@@ -80,7 +80,10 @@ enum tn_role { TN_PRODUCER = 1, TN_CONSUMER = 2, TN_OBSERVER = 3 };
  *  32    8 mark         tarnd, once            all, at attach: refs carry it
  *  40    8 poison       tarnd: 0 or TN_POISON* clients, on their slow paths
  *  48   40 name         tarnd, once            people
- *  88   40 reserved     zero                   nobody
+ *  88    8 wanted       producers: pages of a  tarnd, which writes 0
+ *                       run that there was no
+ *                       place for; a hint
+ *  96   32 reserved     zero                   nobody
  */
 struct tn_header {
 	uint64_t magic;
@@ -93,7 +96,8 @@ struct tn_header {
 	uint64_t mark;
 	tn_a64 poison;
 	char name[TN_NAME_BYTES];
-	uint8_t reserved[40];
+	tn_a64 wanted;
+	uint8_t reserved[32];
 };
 #define TN_POISONED 1U /* it contradicts itself */
 #define TN_REVOKED 2U  /* it was destroyed, and its memory taken back */
@@ -107,6 +111,7 @@ TN_FIELD(tn_header, 24, 8, data_bytes);
 TN_FIELD(tn_header, 32, 8, mark);
 TN_FIELD(tn_header, 40, 8, poison);
 TN_FIELD(tn_header, 48, 40, name);
+TN_FIELD(tn_header, 88, 8, wanted);
 TN_SIZE(tn_header, 128);
 
 /*

@@ -36,6 +36,7 @@ static void print_pool(FILE *f)
 	FIELD(tn_header, mark);
 	FIELD(tn_header, poison);
 	FIELD(tn_header, name);
+	FIELD(tn_header, wanted);
 	FIELD(tn_header, reserved);
 	SIZE(tn_root);
 	FIELD(tn_root, key);

@@ -6,19 +6,23 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proto/layout.h"
 #include "tarn/admin.h"
 #include "tarn/handle.h"
 #include "tests/lib/tn_sound.h"
 #include "tests/lib/tn_test.h"
+#include "tests/lib/tn_view.h"
 
 #define MIB ((uint64_t)1 << 20)
 #define N 60000
 #define SIZE 240
+#define LARGE 3000
 
 static struct tn_test_daemon tarnd;
 static struct tarn *tarn;
 static struct tarn_pool *pool;
 static tarn_ref h[N];
+static unsigned size; /* of those */
 
 static int setup(void **state)
 {
@@ -28,12 +32,14 @@ static int setup(void **state)
 	return r;
 }
 
-/* The pool is made with these options, and its bytes. */
+/* The pool is made with these options; of 64 MiB if they do not say. */
 static void begin(const struct tarn_pool_opts *opts)
 {
 	struct tarn_pool_opts o = *opts;
 
-	o.bytes = 64 * MIB;
+	size = SIZE;
+	if (!o.bytes)
+		o.bytes = 64 * MIB;
 	if (!tarnd.pid)
 		tn_test_daemon_start(&tarnd, NULL);
 	assert_int_equal(tarn_connect(NULL, &tarn), 0);
@@ -69,7 +75,7 @@ static void all_whole(void)
 	for (unsigned i = 0; i < N; i++) {
 		const uint8_t *p = h[i] ? tarn_pin_read(pool, h[i]) : NULL;
 
-		for (unsigned k = 0; p && k < SIZE; k++)
+		for (unsigned k = 0; p && k < size; k++)
 			assert_int_equal(p[k], (uint8_t)i);
 		assert_true(!h[i] || (p && tarn_unpin(pool, h[i]) == 0));
 	}
@@ -297,6 +303,136 @@ static void what_was_in_vain_is_tried_less_and_less(void **state)
 	all_whole();
 }
 
+#define ROOM_PAGES 512 /* 2 MiB */
+
+/* A pool that is full but for holes, everywhere: 4 MiB of 12, and more than
+ * memory's sake is a cause. */
+static void begin_full(unsigned percent)
+{
+	unsigned n = 0;
+
+	memset(h, 0, sizeof(h));
+	begin(TARN_POOL_OPTS(.bytes = 12 * MIB, .compact_percent = percent,
+			     .compact_start = 255));
+	size = LARGE;
+	while (n < N && (h[n] = tarn_halloc(pool, size))) {
+		memset(tarn_pin(pool, h[n]), (int)n, size);
+		tarn_unpin(pool, h[n++]);
+	}
+	assert_int_equal(errno, ENOMEM);
+	make_holes(2, 3);
+	assert_null(tarn_run_alloc(pool, ROOM_PAGES, 0));
+	assert_int_equal(errno, ENOMEM);
+}
+
+static bool has_membarrier(void)
+{
+	if (now().error != -ENOSYS)
+		return true;
+	print_message("no membarrier here\n");
+	skip();
+	return false;
+}
+
+/* One who found none goes on, and later there is one. */
+static void room_is_made_for_a_run_that_had_none(void **state)
+{
+	void *p;
+
+	(void)state;
+	begin_full(0);
+	tn_test_eventually(is_over(now()));
+	if (!has_membarrier())
+		return;
+	assert_int_equal(now().unasked, 1);
+	assert_true(now().moved_objects > 0);
+	assert_true(tn_test_daemon_said(&tarnd, "unasked: a run of 512 pages"));
+	p = tarn_run_alloc(pool, ROOM_PAGES, 0);
+	assert_non_null(p);
+	all_whole();
+	assert_int_equal(tarn_free(pool, p), 0);
+}
+
+/* Nor is memory taken from who is about to use it. */
+static void room_that_is_made_is_not_punched(void **state)
+{
+	uint64_t before;
+
+	(void)state;
+	begin_full(0);
+	before = data_bytes();
+	tn_test_eventually(is_over(now()));
+	assert_true(data_bytes() >= before);
+}
+
+static void no_room_is_made_where_that_is_never_to_be(void **state)
+{
+	(void)state;
+	begin_full(TARN_COMPACT_NEVER);
+	sleep(5);
+	assert_int_equal(now().runs, 0);
+	assert_null(tarn_run_alloc(pool, ROOM_PAGES, 0));
+}
+
+/* However often he asks. */
+static void room_that_cannot_be_made_is_tried_less_and_less(void **state)
+{
+	int64_t end;
+
+	(void)state;
+	begin_full(0);
+	assert_int_equal(tarn_enter(pool), 0);
+	tn_test_eventually(is_over(now()));
+	for (end = tn_test_now_ms() + 9000; tn_test_now_ms() < end; )
+		if (usleep(1000) || tarn_run_alloc(pool, ROOM_PAGES, 0))
+			fail_msg("there is room");
+	/* after 2 and 4 s, and what looks and runs take */
+	assert_in_range(now().unasked, 1, 3);
+	assert_int_equal(tarn_exit(pool), 0);
+	all_whole();
+}
+
+/* There is enough in sum, but nothing that has a handle. */
+static void no_room_is_made_among_what_cannot_be_moved(void **state)
+{
+	void *p[16], *q[16];
+	unsigned n;
+
+	(void)state;
+	begin(TARN_POOL_OPTS(.bytes = 16 * MIB, .compact_start = 255));
+	for (n = 0; n < 16 && (p[n] = tarn_run_alloc(pool, 256, 0)); n++)
+		;
+	assert_int_equal(n, 16);
+	for (n = 0; n < 16; n += 2)
+		assert_int_equal(tarn_free(pool, p[n]), 0);
+	assert_null(tarn_run_alloc(pool, ROOM_PAGES, 0));
+	for (n = 0; n < 10; n++) {
+		assert_null(tarn_run_alloc(pool, ROOM_PAGES, 0));
+		usleep(500000);
+	}
+	assert_int_equal(now().runs, 0);
+	for (n = 0; n < 8; n++)
+		assert_non_null(q[n] = tarn_run_alloc(pool, 256, 0));
+}
+
+/* The word is there for any producer to write. */
+static void what_cannot_be_wanted_is_no_cause(void **state)
+{
+	struct tn_header *header;
+
+	(void)state;
+	begin_full(0);
+	tn_test_eventually(is_over(now()));
+	header = tn_view_of(pool).meta;
+	for (unsigned n = 0; n < 20; n++) {
+		tn64_store_relaxed(&header->wanted, n % 2 ? ~0ULL : 12 * 256);
+		usleep(250000);
+	}
+	assert_int_equal(now().runs, 1);
+	tn_test_eventually(!tn64_load_relaxed(&header->wanted));
+	all_whole();
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -312,6 +448,12 @@ int main(void)
 		TEST(wrong_numbers_are_refused),
 		TEST(without_pools_in_use_tarnd_sleeps),
 		TEST(what_was_in_vain_is_tried_less_and_less),
+		TEST(room_is_made_for_a_run_that_had_none),
+		TEST(room_that_is_made_is_not_punched),
+		TEST(no_room_is_made_where_that_is_never_to_be),
+		TEST(room_that_cannot_be_made_is_tried_less_and_less),
+		TEST(no_room_is_made_among_what_cannot_be_moved),
+		TEST(what_cannot_be_wanted_is_no_cause),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

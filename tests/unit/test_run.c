@@ -246,6 +246,32 @@ static void what_the_dead_held_is_free_and_the_rest_is_not(void **state)
 	tn_heap_fini(&heap);
 }
 
+static void of_runs_that_are_wanted_the_shortest_is_told_once(void **state)
+{
+	struct tn_pool *pool = &heap.pool;
+
+	(void)state;
+	tn_heap_init(&heap, 4 * MIB, TN_FIRST_FIT);
+	assert_int_equal(tn_run_wanted(pool), 0);
+	tn_run_want(pool, 300);
+	tn_run_want(pool, 400);
+	assert_true(tn_run_is_wanted(pool));
+	assert_int_equal(tn_run_wanted(pool), 300);
+	assert_false(tn_run_is_wanted(pool));
+	assert_int_equal(tn_run_wanted(pool), 0);
+	tn_run_want(pool, 512);
+	tn_run_want(pool, 1);
+	assert_int_equal(tn_run_wanted(pool), 1);
+	/* what a client wrote there, and no run can be */
+	tn64_store_relaxed(&pool->header->wanted, 513);
+	assert_int_equal(tn_run_wanted(pool), 0);
+	assert_false(tn_run_is_wanted(pool));
+	tn64_store_relaxed(&pool->header->wanted, ~0ULL);
+	tn_run_want(pool, 512);
+	assert_int_equal(tn_run_wanted(pool), 512);
+	tn_heap_fini(&heap);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -259,6 +285,7 @@ int main(void)
 		TN_TEST(a_wrong_hint_hides_no_page_from_the_last_resort),
 		TN_TEST(a_step_is_told_from_the_same_step_not_done),
 		TN_TEST(what_the_dead_held_is_free_and_the_rest_is_not),
+		TN_TEST(of_runs_that_are_wanted_the_shortest_is_told_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

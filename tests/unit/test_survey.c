@@ -2,7 +2,7 @@
 #include "pool/survey.h"
 
 #include "pool/cache.h"
-#include "tests/lib/tn_heap.h"
+#include "tests/lib/tn_movable.h"
 #include "tests/lib/tn_test.h"
 
 #define heap tn_heap_here
@@ -87,12 +87,40 @@ static void what_has_no_handles_is_no_hole(void **state)
 	assert_int_equal(tn_survey_holes(&s), 0);
 }
 
+static uint64_t run_of(uint64_t n)
+{
+	uint64_t page;
+
+	assert_int_equal(tn_run_alloc(&heap.pool, &lane[1], n, TN_FIRST_FIT,
+				      &page), 0);
+	return page << TN_PAGE_SHIFT;
+}
+
+/* But for runs of more than an area. */
+static void what_has_handles_is_movable(void **state)
+{
+	const struct tn_shape *shape = tn_cache_shape(&heap.pool, CLASS);
+	uint64_t ref = tn_movable_bind(&lane[1],
+				       tn_movable_slot(&lane[1], CLASS));
+
+	(void)state;
+	assert_int_equal(survey().movable, 1 << shape->order);
+	tn_movable_drop(&lane[1], ref);
+	tn_movable_slot(&lane[1], 3);
+	run_of(70);
+	assert_int_equal(survey().movable, 0);
+	tn_movable_bind(&lane[1], run_of(70));
+	tn_movable_bind(&lane[1], run_of(TN_AREA_PAGES + 1));
+	assert_int_equal(survey().movable, 70);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		HEAP_TEST(an_empty_pool_has_nothing_to_be_had),
 		HEAP_TEST(holes_count_as_slabs_that_could_end),
 		HEAP_TEST(what_has_no_handles_is_no_hole),
+		HEAP_TEST(what_has_handles_is_movable),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
