@@ -19,7 +19,9 @@
  * Slabs are put by, class by class, until they are enough for a batch: for each
  * batch interrupts all other processors once. If there is no place below all of
  * them, they are moved one by one, the higher into the lower. Put by is but a
- * number; what is there by then, the mover looks at.
+ * number; what is there by then, the mover looks at. What more there is then is
+ * left to the next pass after a number of batches: a slice ends, whatever
+ * clients put there and free meanwhile.
  *
  * It costs nothing but time when it is cut short: there is no state but what
  * is in struct tn_compact.
@@ -47,14 +49,16 @@ void tn_compact_begin(struct tn_compact *c, struct tn_mover *mover)
 uint64_t tn_compact_done(const struct tn_compact *c)
 { return c->n_areas - c->area; }
 
+/* Once, and again while there is more that goes: clients may see to it that
+ * there always is, so no more than @again times. */
 static int move(struct tn_mover *m, unsigned class, const uint64_t *pages,
-		unsigned n)
+		unsigned n, unsigned *again)
 {
-	int r = 1;
+	int r = tn_move_slabs(m, class, pages, n);
 
-	while (r == 1)
+	for (; r == 1 && *again; --*again)
 		r = tn_move_slabs(m, class, pages, n);
-	return r == -EBUSY ? 0 : r;
+	return r == -EBUSY || r == 1 ? 0 : r;
 }
 
 /* Was the last batch off because somebody stays in a section? @batches: those
@@ -67,7 +71,7 @@ static bool is_off(const struct tn_mover *m, uint64_t batches)
 static int move_class(struct tn_compact *c, unsigned i)
 {
 	struct tn_compact_class *k = &c->classes[i], was = *k;
-	unsigned class = TN_CLASS_MOVABLE + i;
+	unsigned class = TN_CLASS_MOVABLE + i, again = TN_MOVE_SLABS;
 	struct tn_mover *m = c->mover;
 	uint64_t batches = m->batches;
 	int r;
@@ -75,13 +79,13 @@ static int move_class(struct tn_compact *c, unsigned i)
 	k->n = k->live = 0;
 	if (!was.n || k->full)
 		return 0;
-	r = move(m, class, k->pages, was.n);
+	r = move(m, class, k->pages, was.n, &again);
 	if (was.n == 1)
 		k->full = m->no_place;
 	else if (m->no_place)
 		for (unsigned j = 0; j < was.n && !k->full && r >= 0 &&
 				     !is_off(m, batches); j++) {
-			r = move(m, class, &k->pages[j], 1);
+			r = move(m, class, &k->pages[j], 1, &again);
 			k->full = m->no_place;
 		}
 	if (is_off(m, batches))

@@ -19,10 +19,15 @@ static unsigned n_fences;
 static uint64_t refs[OBJECTS_MAX];
 static unsigned n_refs;
 
+/* called in the middle of a batch */
+static void (*meanwhile)(void);
+
 static int fence(void *arg)
 {
 	(void)arg;
 	n_fences++;
+	if (meanwhile)
+		meanwhile();
 	return 0;
 }
 
@@ -46,6 +51,7 @@ static int setup(void **state)
 	mover.pause = no_pause;
 	n_fences = 0;
 	n_refs = 0;
+	meanwhile = NULL;
 	return r;
 }
 
@@ -246,6 +252,39 @@ static void what_ends_meanwhile_is_passed_by(void **state)
 	assert_null(tn_heap_not_pristine(&heap.pool));
 }
 
+static unsigned n_below; /* of refs, the first ones */
+
+static void free_one_below(void)
+{
+	if (n_below)
+		drop(--n_below);
+}
+
+/* Somebody frees one below whenever one is moved: so there is always a place
+ * for one more, and never for two. */
+static void a_slice_ends_though_there_always_is_one_to_move(void **state)
+{
+	const unsigned class = TN_CLASS_MOVABLE + 3; /* 256 in a slab */
+	const unsigned slots = tn_cache_shape(&heap.pool, class)->slots;
+
+	(void)state;
+	while (n_refs < 2 * slots)
+		make(class);
+	for (unsigned i = 0; i < slots; i++)
+		assert_true(tn_movable_place(refs[i]) <
+			    tn_movable_place(refs[slots]));
+	n_below = slots;
+	free_one_below();
+	meanwhile = free_one_below;
+	tn_compact_begin(&compact, &mover);
+	for (unsigned was = 0; tn_compact_step(&compact, 1 << 20) == 1;
+	     was = n_fences)
+		assert_in_range(n_fences - was, 0, 2 * TN_MOVE_SLABS + 1);
+	assert_in_range(mover.moved_objects, 2, slots - 1);
+	meanwhile = NULL;
+	free_all();
+}
+
 #define COMPACT_TEST(name) \
 	cmocka_unit_test_setup_teardown(name, setup, tn_heap_teardown)
 
@@ -261,6 +300,7 @@ int main(void)
 		COMPACT_TEST(of_a_section_only_its_batch_is_in_need),
 		COMPACT_TEST(a_run_behind_a_section_is_not_forgotten),
 		COMPACT_TEST(what_ends_meanwhile_is_passed_by),
+		COMPACT_TEST(a_slice_ends_though_there_always_is_one_to_move),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
