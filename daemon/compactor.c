@@ -28,6 +28,9 @@
  * waits between them as long as the budget says. Clients do not notice either
  * way: what they meet in the middle of a move they call off.
  *
+ * A run that nobody asked for leaves alone for a while what was in use at the
+ * last try (pool/backoff.c).
+ *
  * Who stays in a section stops all moves; nobody but the pool's size suffers. A
  * run tries for HELD_NS, and then only punches. If a run finds the same section
  * again after HOLDER_NS, the log names the client.
@@ -476,6 +479,18 @@ void compactor_stop(struct pool *pool, unsigned error)
 	}
 }
 
+/* Who asks wants all that can be had, and sees what he gets. Without memory,
+ * too, all is tried. */
+static struct tn_backoff *backoff_of(struct compactor *c,
+				     const struct compact_order *order)
+{
+	if (!order->unasked)
+		return NULL;
+	if (!c->backoff)
+		c->backoff = calloc(1, sizeof(*c->backoff));
+	return c->backoff;
+}
+
 static struct compaction *run_new(struct pool *pool,
 				  const struct compact_order *order)
 {
@@ -487,6 +502,7 @@ static struct compaction *run_new(struct pool *pool,
 	run->order = *order;
 	tn32_store_relaxed(&run->percent, order->percent);
 	mover_init(&run->mover, pool);
+	run->mover.backoff = backoff_of(&pool->compactor, order);
 	begin_pass(run);
 	return run;
 }
@@ -568,6 +584,7 @@ void compactor_fini(struct compactor *c)
 {
 	if (c->again)
 		event_free(c->again);
+	free(c->backoff);
 	pthread_mutex_destroy(&c->clients);
 	pthread_mutex_destroy(&c->status_lock);
 }

@@ -27,6 +27,8 @@ struct compactor {
 	pthread_mutex_t clients;   /* of pool->attachments: I3 */
 	struct reaper_task task;
 	struct compaction *run;    /* what is under way, or NULL */
+	struct tn_backoff *backoff; /* of the thread; NULL before the first
+	                            * run that nobody asked for */
 	struct event *again;       /* the next burst of one with a budget */
 	pthread_mutex_t status_lock;
 	struct tn_compaction status; /* as of now, or of the last one */

@@ -23,6 +23,9 @@
  * left to the next pass after a number of batches: a slice ends, whatever
  * clients put there and free meanwhile.
  *
+ * Of what is in use a move is called off. In the next passes it is passed by,
+ * for longer each time (pool/backoff.c), if the mover has a memory for that.
+ *
  * It costs nothing but time when it is cut short: there is no state but what
  * is in struct tn_compact.
  */
@@ -44,6 +47,8 @@ void tn_compact_begin(struct tn_compact *c, struct tn_mover *mover)
 	c->n_areas = mover->pool->geo.n_data_areas;
 	c->area = c->n_areas;
 	c->page = TN_AREA_PAGES;
+	if (mover->backoff)
+		tn_backoff_pass(mover->backoff);
 }
 
 uint64_t tn_compact_done(const struct tn_compact *c)
@@ -93,6 +98,13 @@ static int move_class(struct tn_compact *c, unsigned i)
 	return r;
 }
 
+static bool is_due(const struct tn_compact *c, uint64_t page)
+{
+	struct tn_backoff *b = c->mover->backoff;
+
+	return !b || tn_backoff_is_due(b, page);
+}
+
 static int compact_slab(struct tn_compact *c, uint64_t page, unsigned class)
 {
 	const struct tn_pool *pool = c->mover->pool;
@@ -103,7 +115,7 @@ static int compact_slab(struct tn_compact *c, uint64_t page, unsigned class)
 	struct tn_compact_class *k = &c->classes[class - TN_CLASS_MOVABLE];
 	int r = 0;
 
-	if (k->full)
+	if (k->full || !is_due(c, page))
 		return 0;
 	if (k->n == TN_MOVE_SLABS || k->live + live > TN_N_MOVES ||
 	    (uint64_t)(k->live + live) * s->bytes > BATCH_BYTES)
@@ -120,8 +132,11 @@ static int compact_slab(struct tn_compact *c, uint64_t page, unsigned class)
 static int compact_run(struct tn_compact *c, uint64_t page)
 {
 	uint64_t batches = c->mover->batches;
-	int r = tn_move_run(c->mover, page);
+	int r;
 
+	if (!is_due(c, page))
+		return 0;
+	r = tn_move_run(c->mover, page);
 	if (is_off(c->mover, batches))
 		c->page++; /* it will be looked at again */
 	return r == -ENOENT ? 0 : r;

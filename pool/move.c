@@ -193,6 +193,7 @@ static void look_at_pin(struct tn_mover *m, uint64_t ref)
 
 	if (b) {
 		unmark(m, b);
+		b->called_off = true;
 		m->pinned++;
 	}
 }
@@ -338,6 +339,7 @@ static void commit(struct tn_mover *m, struct tn_moving *b)
 	b->moved = tn64_cas_acq_rel(&tn_handle_at(m->pool, b->idx)->place,
 				    &was, place);
 	TN_CRASH("move.committed");
+	b->called_off = !b->moved;
 	m->undone += !b->moved;
 	m->moved_objects += b->moved;
 	m->moved_bytes += b->moved ? b->bytes : 0;
@@ -358,10 +360,12 @@ int tn_move_batch(struct tn_mover *m)
 	for (unsigned i = 0; i < m->n; i++) {
 		struct tn_moving *b = &m->batch[i];
 
-		if (b->marked && copy(m, b))
+		if (b->marked && copy(m, b)) {
 			commit(m, b);
-		else if (b->marked)
+		} else if (b->marked) {
+			b->called_off = true;
 			m->undone++;
+		}
 		if (b->moved && m->spoil)
 			memset(m->pool->data + b->from, 0xa5, b->bytes);
 	}

@@ -4,6 +4,7 @@
  * The mover: takes objects that have handles to lower places, while clients
  * use them. Run by tarnd, in one thread, a batch at a time. See move.c.
  */
+#include "pool/backoff.h"
 #include "pool/handle.h"
 
 #define TN_MOVE_WAITS 64U
@@ -18,6 +19,7 @@ struct tn_moving {
 	uint64_t place;        /* of the handle, while it is marked */
 	bool marked;           /* MOVING, by us */
 	bool moved;
+	bool called_off;       /* it was pinned, or needed in the middle */
 };
 
 /* A thread that was in a section when the batch had been marked. */
@@ -41,6 +43,7 @@ struct tn_mover {
 	/* NULL, or: these bytes of data are about to be read, or written */
 	void (*reach)(void *arg, uint64_t off, uint64_t bytes, bool write);
 	void *arg;
+	struct tn_backoff *backoff; /* NULL: try everything, every time */
 	bool spoil;                /* overwrite what was moved away from */
 	bool restless;             /* move even what frees no slab */
 

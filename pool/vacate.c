@@ -182,6 +182,12 @@ static void free_old(struct tn_mover *m)
 	TN_CRASH("move.freed");
 }
 
+static void note_tried(const struct tn_mover *m, uint64_t page, bool called_off)
+{
+	if (m->backoff)
+		tn_backoff_tried(m->backoff, page, called_off);
+}
+
 /* The slabs are let go, and end if they are empty. Return: how many objects
  * have been moved; -EUCLEAN. */
 static int let_go(struct tn_mover *m, unsigned class, const struct drained *d,
@@ -190,16 +196,21 @@ static int let_go(struct tn_mover *m, unsigned class, const struct drained *d,
 	int all = 0, r;
 
 	for (int i = 0; i < n; i++) {
-		unsigned freed = 0;
+		unsigned freed = 0, k = d[i].first;
+		bool off = false;
 
-		for (unsigned k = 0; k < d[i].n && d[i].first + k < m->n; k++)
-			freed += m->batch[d[i].first + k].moved;
+		for (; k < d[i].first + d[i].n && k < m->n; k++) {
+			freed += m->batch[k].moved;
+			off |= m->batch[k].called_off;
+		}
 		r = tn_slab_drained(m->pool, &m->self, d[i].page, class,
 				    freed);
 		if (r < 0)
 			return r;
 		if (freed == d[i].n && d[i].all)
 			m->ended += 1ULL << s->order;
+		if (freed || off)
+			note_tried(m, d[i].page, off);
 		all += (int)freed;
 	}
 	return all;
@@ -306,6 +317,8 @@ int tn_move_run(struct tn_mover *m, uint64_t page)
 	if (!claim_run(m, page, obj.pages, &to))
 		return 0;
 	r = move_run_to(m, obj.pages, to, to < page);
+	if (b->moved || b->called_off)
+		note_tried(m, page, b->called_off);
 	return r < 0 ? r : 0;
 }
 

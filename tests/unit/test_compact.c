@@ -214,12 +214,12 @@ static void of_a_section_only_its_batch_is_in_need(void **state)
 	free_all();
 }
 
-static void a_run_behind_a_section_is_not_forgotten(void **state)
+/* Return: the hole, an area. */
+static uint64_t make_run_above_a_hole(void)
 {
 	const unsigned where = TN_FIRST_FIT | TN_AMONG(TN_GROUP_MOVABLE);
 	uint64_t below, page;
 
-	(void)state;
 	assert_int_equal(tn_run_alloc(&heap.pool, &lane[1], TN_AREA_PAGES,
 				      where, &below), 0);
 	assert_int_equal(tn_run_alloc(&heap.pool, &lane[1], 5, where, &page),
@@ -229,6 +229,14 @@ static void a_run_behind_a_section_is_not_forgotten(void **state)
 	tn16_store_relaxed(&heap.pool.tags[tn_tag_index(below, 0)],
 			   TN_TAG_KEPT | 1);
 	tn_run_drop(&heap.pool, &lane[1], TN_OP_RUN, below, TN_AREA_PAGES);
+	return below;
+}
+
+static void a_run_behind_a_section_is_not_forgotten(void **state)
+{
+	uint64_t below = make_run_above_a_hole();
+
+	(void)state;
 	run_into_a_section();
 	while (tn_compact_step(&compact, 1 << 20) == 1)
 		;
@@ -285,6 +293,60 @@ static void a_slice_ends_though_there_always_is_one_to_move(void **state)
 	free_all();
 }
 
+/* Passes that tried to move what is pinned. */
+static unsigned n_tries(unsigned passes)
+{
+	uint64_t pinned;
+	unsigned n = 0;
+
+	while (passes--) {
+		pinned = mover.pinned;
+		run(1 << 20);
+		n += mover.pinned > pinned;
+	}
+	return n;
+}
+
+static void pin(uint64_t ref)
+{
+	tn64_store_relaxed(tn_lane_pins(&heap.pool.geo, lane[2].control,
+					lane[2].index), ref);
+}
+
+static void what_is_pinned_is_tried_less_and_less(uint64_t ref)
+{
+	static struct tn_backoff backoff;
+	uint64_t was = tn_movable_place(ref);
+
+	backoff = (struct tn_backoff){ .pass = 0 };
+	pin(ref);
+	assert_int_equal(n_tries(20), 20);
+	mover.backoff = &backoff;
+	/* 1, 3, 6, 11, 20, 37, 70, 135, and every 65th from there on */
+	assert_int_equal(n_tries(20), 5);
+	assert_int_equal(n_tries(180), 4);
+	assert_int_equal(tn_movable_place(ref), was);
+	pin(0);
+	assert_int_equal(n_tries(64), 0);
+	run(1 << 20);
+	assert_true(tn_movable_place(ref) < was);
+	free_all();
+}
+
+static void a_slab_that_is_in_use_is_left_alone_for_a_while(void **state)
+{
+	(void)state;
+	half_slabs(CLASS, 2);
+	what_is_pinned_is_tried_less_and_less(refs[n_refs - 1]);
+}
+
+static void a_run_that_is_in_use_is_left_alone_for_a_while(void **state)
+{
+	(void)state;
+	make_run_above_a_hole();
+	what_is_pinned_is_tried_less_and_less(refs[0]);
+}
+
 #define COMPACT_TEST(name) \
 	cmocka_unit_test_setup_teardown(name, setup, tn_heap_teardown)
 
@@ -301,6 +363,8 @@ int main(void)
 		COMPACT_TEST(a_run_behind_a_section_is_not_forgotten),
 		COMPACT_TEST(what_ends_meanwhile_is_passed_by),
 		COMPACT_TEST(a_slice_ends_though_there_always_is_one_to_move),
+		COMPACT_TEST(a_slab_that_is_in_use_is_left_alone_for_a_while),
+		COMPACT_TEST(a_run_that_is_in_use_is_left_alone_for_a_while),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
