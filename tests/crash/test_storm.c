@@ -6,9 +6,6 @@
  * handed over is what it was, and no call fails that has no reason to. When
  * all have left, the pool is as it was when it was new.
  *
- * Who kills is a process of its own, which keeps time and does nothing else;
- * this one replaces the dead. A turn that came late is made up for at once.
- *
  * What is given goes with a note in the receiver's box, which is memory of
  * this test and not of the pool. A giver who dies before he writes the note
  * leaves the object to a receiver who never hears of it; it goes with him.
@@ -30,14 +27,14 @@
 #include <tarn/stats.h>
 #include <tarn/tarn.h>
 
+#include "tests/crash/killer.h"
 #include "tests/lib/tn_view.h"
 #include "tests/stress/object.h"
 
-#define N_CLIENTS 16
+#define N_CLIENTS N_VICTIMS
 #define N_CELLS 64
 #define N_SLOTS 64    /* objects that a client holds at most */
 #define N_NOTES 8
-#define KILL_MS 10
 #define POOL_BYTES ((uint64_t)128 << 20)
 
 struct note {
@@ -50,11 +47,9 @@ struct note {
 struct shared {
 	atomic_bool stop;
 	atomic_uint faults;
-	atomic_uint n_kills;
-	atomic_uint n_alone; /* turns with nobody there to be killed */
+	struct victims victims;
 	struct {
 		_Alignas(64) atomic_uint id;
-		atomic_int pid; /* 0: killed, or not there yet */
 		atomic_ulong n_ops;
 		struct note note[N_NOTES];
 	} client[N_CLIENTS];
@@ -273,7 +268,7 @@ static void spawn(unsigned n)
 	number[n] = n;
 	atomic_store(&shared->client[n].id, 0);
 	pid[n] = tn_test_spawn(run_client, &number[n]);
-	atomic_store(&shared->client[n].pid, pid[n]);
+	atomic_store(&shared->victims.pid[n], pid[n]);
 }
 
 static void make_cells(void)
@@ -321,42 +316,11 @@ static void replace_dead(pid_t killer)
 	assert_int_equal(status, 0);
 }
 
-/*
- * Who kills
- */
-
-static void kill_one(uint64_t *random)
-{
-	unsigned first = random_below(random, N_CLIENTS);
-
-	for (unsigned i = 0; i < N_CLIENTS; i++) {
-		unsigned n = (first + i) % N_CLIENTS;
-		pid_t victim = atomic_exchange(&shared->client[n].pid, 0);
-
-		if (!victim)
-			continue;
-		kill(victim, SIGKILL);
-		atomic_fetch_add(&shared->n_kills, 1);
-		return;
-	}
-	atomic_fetch_add(&shared->n_alone, 1);
-}
-
 static int run_killer(void *arg)
 {
-	uint64_t random = 88172645463325252u;
-	int64_t begin = tn_test_now_ms(), now;
-
 	(void)arg;
 	alarm((unsigned)seconds + 60);
-	for (int64_t next = begin; next < begin + seconds * 1000;
-	     next += KILL_MS) {
-		while ((now = tn_test_now_ms()) < next)
-			usleep((unsigned)(next - now) * 1000);
-		if (shared->faults)
-			break;
-		kill_one(&random);
-	}
+	kill_all_the_time(&shared->victims, seconds, &shared->faults);
 	return 0;
 }
 
@@ -404,7 +368,7 @@ static void nobody_notices_that_one_is_killed_every_ten_ms(void **state)
 	took = (double)(tn_test_now_ms() - begin) / 1000;
 	shared->stop = true;
 	for (unsigned i = 0; i < N_CLIENTS; i++) {
-		bool killed = !shared->client[i].pid;
+		bool killed = !shared->victims.pid[i];
 		int status = tn_test_wait(pid[i]);
 
 		assert_int_equal(status, killed ? 128 + SIGKILL : 0);
@@ -413,8 +377,9 @@ static void nobody_notices_that_one_is_killed_every_ten_ms(void **state)
 	assert_int_equal(shared->faults, 0);
 	empty_pool();
 	printf("# storm: %u killed in %.1f s, %.1f a second, %u turns with "
-	       "nobody left to kill; %lu operations\n", shared->n_kills, took,
-	       shared->n_kills / took, shared->n_alone, n_ops);
+	       "nobody left to kill; %lu operations\n",
+	       shared->victims.n_kills, took, shared->victims.n_kills / took,
+	       shared->victims.n_alone, n_ops);
 }
 
 static int start(void **state)
