@@ -5,9 +5,10 @@
  * Sixteen processes make, pin, read, write and free objects that have handles,
  * and look whether each is what it must be; one of them is killed every 10 ms,
  * and another one takes its place. One more has the pool compacted all the
- * time, and tarnd itself is killed every 1.5 s. What is written when its
- * writer is killed may be torn, but then the next one who pins it must have
- * been told so. At the end the pool is sound, and nothing is left in it.
+ * time, and tarnd itself is killed every 1.5 s. Who kills is not who replaces
+ * the dead, or one would wait for the other. What is written when its writer is
+ * killed may be torn, but then the next one who pins it must have been told so.
+ * At the end the pool is sound, and nothing is left in it.
  *
  * Prints how long it took each new tarnd to settle what the one before had
  * under way. TARN_STORM_SECONDS (5) is how long all of it takes.
@@ -22,25 +23,29 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <tarn/admin.h>
 #include <tarn/stats.h>
 
 #define OBJECT_BYTES_MAX 100000U
+#include "tests/crash/killer.h"
 #include "tests/crash/moving.h"
 
-#define N 16U
+#define N N_VICTIMS
 #define N_MINE 300U
 #define N_COMMON 16U
-#define KILL_MS 10
 #define CRASH_MS 1500
 
 static int seconds = 5;
 
 static struct shared {
 	struct moving moving;
+	struct victims victims;
 	atomic_uint id[N];   /* of who lives */
+	atomic_int tarnd;    /* the pid of the last one */
+	atomic_uint crashes;
 	atomic_ulong compactions, moved;
 	struct common common[N_COMMON];
 } *shared;
@@ -52,8 +57,9 @@ static struct tarn_pool *pool;
 
 static uint32_t random_size(void)
 {
-	return (uint32_t)(sizeof(struct object) + 8 +
-			  next() % (next() % 64 ? 600 : 60000));
+	uint64_t more = next() % 64 ? next() % 4 * 200 : next() % 60000;
+
+	return (uint32_t)(sizeof(struct object) + 8 + more);
 }
 
 /* That a writer died is told when tarnd has found out. */
@@ -150,6 +156,7 @@ static pid_t pid[N];
 static void start(unsigned n)
 {
 	pid[n] = tn_test_spawn(be_client, (void *)(uintptr_t)n);
+	atomic_store(&shared->victims.pid[n], pid[n]);
 }
 
 static void end(pid_t p)
@@ -157,6 +164,68 @@ static void end(pid_t p)
 	kill(p, SIGKILL);
 	assert_true(tn_test_wait(p) == 128 + SIGKILL ||
 		    atomic_load(&moving->faults));
+}
+
+static int run_killer(void *arg)
+{
+	(void)arg;
+	alarm((unsigned)seconds + 2 * TN_TEST_SECONDS);
+	kill_all_the_time(&shared->victims, seconds, &moving->faults);
+	return 0;
+}
+
+static void crash(void)
+{
+	tn_test_daemon_crash(&tarnd);
+	tn_test_daemon_await(&tarnd);
+	atomic_store(&shared->tarnd, tarnd.pid);
+}
+
+static int crash_again_and_again(void *arg)
+{
+	int64_t stop = tn_test_now_ms() + seconds * 1000;
+
+	(void)arg;
+	alarm((unsigned)seconds + 2 * TN_TEST_SECONDS);
+	while (tn_test_now_ms() + CRASH_MS < stop &&
+	       !atomic_load(&moving->faults)) {
+		usleep(CRASH_MS * 1000);
+		crash();
+		atomic_fetch_add(&shared->crashes, 1);
+	}
+	return 0;
+}
+
+static void replace(pid_t dead, int status)
+{
+	unsigned n = 0;
+
+	while (n < N && pid[n] != dead)
+		n++;
+	if (atomic_load(&moving->faults))
+		return;
+	if (n == N || !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+		fail_msg("%s has ended, status %#x", n < N ? "a client" :
+			 "what was not to end", (unsigned)status);
+	atomic_store(&shared->id[n], 0);
+	start(n);
+}
+
+/* Who dies is replaced, until both of these have ended. */
+static void replace_dead(pid_t killer, pid_t crasher)
+{
+	int status;
+	pid_t dead;
+
+	for (unsigned left = 2; left; ) {
+		dead = waitpid(-1, &status, 0);
+		if (dead == killer || dead == crasher) {
+			assert_int_equal(status, 0);
+			left--;
+		} else {
+			replace(dead, status);
+		}
+	}
 }
 
 static void make_common(void)
@@ -215,42 +284,43 @@ static void leave_nothing(void)
 	tarn_stats_free(&stats);
 }
 
+static void print_storm(int64_t ms)
+{
+	const struct victims *v = &shared->victims;
+
+	print_message("# moving, tarnd: %u clients killed in %.1f s, %.1f a "
+		      "second, %u turns with nobody left to kill; %u tarnds\n",
+		      v->n_kills, (double)ms / 1000,
+		      v->n_kills * 1000.0 / (double)ms, v->n_alone,
+		      shared->crashes);
+	print_message("# moving, tarnd: %lu operations, %lu told of a torn "
+		      "object; %lu compactions, %lu objects moved\n",
+		      moving->ops, moving->told, shared->compactions,
+		      shared->moved);
+}
+
 static void storm(void)
 {
 	pid_t compactor = tn_test_spawn(compact_again_and_again, NULL);
-	int64_t stop = tn_test_now_ms() + seconds * 1000;
-	int64_t crash = tn_test_now_ms() + CRASH_MS;
-	unsigned kills = 0, crashes = 0;
+	int64_t begin = tn_test_now_ms();
+	pid_t crasher;
 
 	for (unsigned n = 0; n < N; n++)
 		start(n);
-	while (tn_test_now_ms() < stop && !atomic_load(&moving->faults)) {
-		usleep(KILL_MS * 1000);
-		end(pid[kills % N]);
-		atomic_store(&shared->id[kills % N], 0);
-		start(kills++ % N);
-		if (tn_test_now_ms() < crash)
-			continue;
-		tn_test_daemon_crash(&tarnd);
-		tn_test_daemon_await(&tarnd);
-		crash = tn_test_now_ms() + CRASH_MS;
-		crashes++;
-	}
+	crasher = tn_test_spawn(crash_again_and_again, NULL);
+	replace_dead(tn_test_spawn(run_killer, NULL), crasher);
+	begin = tn_test_now_ms() - begin;
+	if (atomic_load(&shared->tarnd))
+		tarnd.pid = atomic_load(&shared->tarnd);
 	/* once more, with the processors to itself */
 	for (unsigned n = 0; n < N; n++)
 		kill(pid[n], SIGSTOP);
 	usleep(100000);
-	tn_test_daemon_crash(&tarnd);
-	tn_test_daemon_await(&tarnd);
+	crash();
 	for (unsigned n = 0; n < N; n++)
 		end(pid[n]);
 	end(compactor);
-	print_message("# moving, tarnd: %u clients and %u tarnds killed; %lu "
-		      "operations, %lu told of a torn object; %lu compactions, "
-		      "%lu objects moved\n", kills, crashes,
-		      atomic_load(&moving->ops), atomic_load(&moving->told),
-		      atomic_load(&shared->compactions),
-		      atomic_load(&shared->moved));
+	print_storm(begin);
 	assert_int_equal(atomic_load(&moving->faults), 0);
 	/* a sanitizer leaves time for one death of tarnd, no more */
 	assert_true(atomic_load(&shared->moved) > 0 || TN_SANITIZED);
