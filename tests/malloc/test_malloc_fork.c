@@ -124,7 +124,7 @@ static void be_a_child(void)
 	_exit(0);
 }
 
-static void fork_here(const char *what)
+static void fork_here(void)
 {
 	int status;
 	pid_t pid = fork();
@@ -134,7 +134,7 @@ static void fork_here(const char *what)
 		be_a_child();
 	check(waitpid(pid, &status, 0) == pid);
 	if (status)
-		dprintf(2, "%s, step %u: a child's status is %#x\n", what,
+		dprintf(2, "step %u: a child's status is %#x\n",
 			(unsigned)steps, (unsigned)status);
 	check(status == 0);
 	forks++;
@@ -205,22 +205,11 @@ static void after_the_heap(void *round)
 	say(to_us, 'e');
 }
 
-/* A thread; what it does unwatched first; what it is watched at. */
+/* What a thread does unwatched first, and what it is watched at. */
 struct stage {
-	const char *name;
 	void (*before)(void);
 	void (*fn)(void);
 	bool to_its_end; /* of the thread */
-};
-
-static const struct stage stages[] = {
-	{ "sit down", nothing, sit_down, false },
-	{ "a new class", sit_down, use_a_new_class, false },
-	{ "free to a new class", sit_down, free_to_a_new_class, false },
-	{ "fill, overflow", sit_down, fill_and_overflow, false },
-	{ "runs", sit_down, have_runs, false },
-	{ "trim", fill_and_overflow, give_back, false },
-	{ "end", fill_and_overflow, nothing, true },
 };
 
 static void *go_through(void *arg)
@@ -243,55 +232,77 @@ static void *go_through(void *arg)
 
 static void watch(const struct stage *stage)
 {
-	pthread_t t;
-
-	forks = 0;
-	steps = 0;
-	check(!pthread_create(&t, NULL, go_through, (void *)stage));
-	while (hear(to_us) == 's') {
-		fork_here(stage->name);
-		say(to_it, 'g');
-	}
-	check(!pthread_join(t, NULL));
-	dprintf(2, "%s: %u steps, %u forks\n", stage->name, (unsigned)steps,
-		(unsigned)forks);
-	check(forks > 10);
-}
-
-static void fork_at_each_step(void)
-{
 	struct sigaction act = {
 		.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO,
 	};
+	pthread_t t;
 
 	check(!sigaction(SIGTRAP, &act, NULL));
 	check(!pthread_key_create(&end_key, after_the_heap));
 	check(!pipe(to_us) && !pipe(to_it));
-	for (unsigned i = 0; i < TN_ARRAY_LEN(stages); i++) {
-		blocks_new(blocks);
-		watch(&stages[i]);
-		blocks_free(blocks);
+	blocks_new(blocks);
+	check(!pthread_create(&t, NULL, go_through, (void *)stage));
+	while (hear(to_us) == 's') {
+		fork_here();
+		say(to_it, 'g');
 	}
+	check(!pthread_join(t, NULL));
+	blocks_free(blocks);
+	dprintf(2, "%u steps, %u forks\n", (unsigned)steps, (unsigned)forks);
+	check(forks > 10);
 }
+
+#define STAGE(name, ...) \
+	static void name(void) \
+	{ watch(&(const struct stage){ __VA_ARGS__ }); }
+
+STAGE(first_use, nothing, sit_down, false)
+STAGE(new_class, sit_down, use_a_new_class, false)
+STAGE(first_free, sit_down, free_to_a_new_class, false)
+STAGE(overflow, sit_down, fill_and_overflow, false)
+STAGE(runs, sit_down, have_runs, false)
+STAGE(trim, fill_and_overflow, give_back, false)
+STAGE(end, fill_and_overflow, nothing, true)
 
 static const struct probe probes[] = {
-	{ "steps", fork_at_each_step },
+	{ "first-use", first_use },
+	{ "new-class", new_class },
+	{ "first-free", first_free },
+	{ "overflow", overflow },
+	{ "runs", runs },
+	{ "trim", trim },
+	{ "end", end },
 };
 
-static void a_fork_in_the_middle_finds_a_sound_heap(void **state)
-{
-	(void)state;
-	probe_skip_if_sanitized();
-	if (!CAN_STEP)
-		skip();
-	assert_probe("", "steps");
-	print_message("# %s", tool_said);
-}
+#define FORK_TEST(sentence, name) \
+	static void sentence(void **state) \
+	{ \
+		(void)state; \
+		probe_skip_if_sanitized(); \
+		if (!CAN_STEP) \
+			skip(); \
+		assert_probe("", name); \
+		print_message("# %s", tool_said); \
+	}
+
+FORK_TEST(a_child_is_sound_if_another_thread_sits_down, "first-use")
+FORK_TEST(a_child_is_sound_if_another_uses_a_new_class, "new-class")
+FORK_TEST(a_child_is_sound_if_another_frees_to_one, "first-free")
+FORK_TEST(a_child_is_sound_if_another_fills_and_overflows, "overflow")
+FORK_TEST(a_child_is_sound_if_another_has_runs, "runs")
+FORK_TEST(a_child_is_sound_if_another_trims, "trim")
+FORK_TEST(a_child_is_sound_if_another_ends, "end")
 
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		TN_TEST(a_fork_in_the_middle_finds_a_sound_heap),
+		TN_TEST(a_child_is_sound_if_another_thread_sits_down),
+		TN_TEST(a_child_is_sound_if_another_uses_a_new_class),
+		TN_TEST(a_child_is_sound_if_another_frees_to_one),
+		TN_TEST(a_child_is_sound_if_another_fills_and_overflows),
+		TN_TEST(a_child_is_sound_if_another_has_runs),
+		TN_TEST(a_child_is_sound_if_another_trims),
+		TN_TEST(a_child_is_sound_if_another_ends),
 	};
 
 	probe_main(argc, argv, probes, TN_ARRAY_LEN(probes));
