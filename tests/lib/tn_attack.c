@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -442,7 +443,7 @@ const struct tn_attack tn_attacks[] = {
 	{ .name = NULL },
 };
 
-static void be(uid_t uid)
+static void be(uid_t uid, pid_t parent)
 {
 	const struct rlimit limit = { 8192, 8192 };
 
@@ -451,19 +452,24 @@ static void be(uid_t uid)
 	setpriority(PRIO_PROCESS, 0, 5);
 	if (setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
 		_exit(126);
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* the change of user clears it */
+	if (getppid() != parent)
+		_exit(125);
 	signal(SIGPIPE, SIG_IGN);
 }
 
 void tn_attack_begin(struct tn_attack_run *run, const struct tn_attack *attack,
 		     const char *socket, uid_t uid)
 {
+	pid_t parent = getpid();
+
 	run->n = 0;
 	fflush(NULL);
 	for (int i = 0; i < attack->processes; i++) {
 		pid_t pid = fork();
 
 		if (pid == 0) {
-			be(uid);
+			be(uid, parent);
 			attack->run(socket, i);
 			_exit(0);
 		}

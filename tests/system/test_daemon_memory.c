@@ -285,7 +285,8 @@ struct held {
 	char *at;
 };
 
-/* A client that fills the pool with ones. */
+/* A client that fills the pool with ones. It has no object there: unless the
+ * pool is reserved, they may go back at any time. */
 static struct held hold(const char *name, uint64_t bytes)
 {
 	struct held h = { .sock = tn_raw_hello(d.socket) };
@@ -312,8 +313,7 @@ static void who_left_keeps_nothing_by_keeping_it_mapped(void **state)
 	struct held h;
 
 	(void)state;
-	assert_int_equal(tarn_pool_create(t, "p", TARN_POOL_OPTS(
-		.bytes = 32 * MIB)), 0);
+	assert_int_equal(reserve("p", 32 * MIB), 0);
 	h = hold("p", 32 * MIB);
 	assert_int_equal(tarn_pool_destroy(t, "p"), 0);
 	assert_int_equal(h.at[5 * MIB], 1);
@@ -328,8 +328,7 @@ static void destroy_answers_when_the_memory_is_back(void **state)
 	struct held h;
 
 	(void)state;
-	assert_int_equal(tarn_pool_create(t, "p", TARN_POOL_OPTS(
-		.bytes = 64 * MIB)), 0);
+	assert_int_equal(reserve("p", 64 * MIB), 0);
 	h = hold("p", 64 * MIB);
 	assert_int_equal(tn_raw_leave(h.sock, h.opened.attach), 0);
 	assert_int_equal(blocks(h.fds[1]), 64 * MIB);
@@ -387,6 +386,13 @@ static void what_is_revoked_is_gone_whoever_has_it(void **state)
 	let_go(&h, 32 * MIB);
 }
 
+static int go_on_writing(void *at)
+{
+	do {
+		*(volatile char *)at = 1;
+	} while (at);
+	return 0;
+}
 
 static void who_goes_on_writing_does_not_keep_a_revoked_pool(void **state)
 {
@@ -397,10 +403,7 @@ static void who_goes_on_writing_does_not_keep_a_revoked_pool(void **state)
 	assert_int_equal(tarn_pool_create(t, "p", TARN_POOL_OPTS(
 		.bytes = 32 * MIB)), 0);
 	h = hold("p", 32 * MIB);
-	pid = fork();
-	if (pid == 0)
-		for (;;)
-			h.at[0] = 1; /* a hostile one, that goes on */
+	pid = tn_test_spawn(go_on_writing, h.at);
 	assert_int_equal(tarn_pool_revoke(t, "p"), 0);
 	assert_true(blocks(h.fds[1]) <= 4096);
 	kill(pid, SIGKILL);
