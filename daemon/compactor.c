@@ -8,8 +8,8 @@
  *	                   `--> PUNCH            frees enough
  *
  * It is a task of the reaper's thread, in slices of some 200 us: the mover
- * (pool/move.c) takes objects down, pool/trim.c claims what is free, and this
- * gives it back to the system. Recoveries of the same pool come in between.
+ * (pool/move.c) takes objects down, and what is free goes back to the system
+ * (punching.c). Recoveries of the same pool come in between.
  *
  *   I1  one run for each pool at a time. It keeps a reference of the pool
  *   I2  what stands in compaction is the thread's from reaper_do() to .done;
@@ -38,8 +38,7 @@
  * A pool that loses its name, or is revoked, is compacted no further: pages.c
  * is the next to work on it.
  *
- * What is not done: nothing is moved in a pool that is poisoned, or if there
- * is no membarrier here.
+ * Not in a pool that is poisoned; nothing is moved if there is no membarrier.
  */
 #include "daemon/compactor.h"
 
@@ -47,7 +46,6 @@
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "daemon/attachment.h"
 #include "daemon/clock.h"
@@ -55,10 +53,10 @@
 #include "daemon/log.h"
 #include "daemon/mover.h"
 #include "daemon/pool.h"
+#include "daemon/punching.h"
 #include "daemon/server.h"
 #include "pool/compact.h"
 #include "pool/fit.h"
-#include "pool/trim.h"
 
 #define SLICE_BYTES (256ULL << 10) /* moved: some 200 us */
 #define BURST_NS 5000000           /* a twentieth of a processor: each 100 ms */
@@ -73,16 +71,12 @@ struct compaction {
 	struct tn_compact pass;
 	struct compact_order order;
 	tn_a32 percent;            /* of a processor; the loop may raise it */
+	struct punching punching;
 	bool room;                 /* there is a place for what was wanted */
 	uint64_t room_at;          /* pages that had ended at the last look */
-	uint64_t keep;             /* free bytes that are not punched */
-	uint64_t kept;             /* + 1, their last run; 0: it was punched */
-	uint64_t from, to;         /* pages in memory that are looked at */
 	unsigned passes;           /* that are over */
 	uint64_t moved_before;     /* this pass, in bytes */
 	uint64_t ended_before;
-	off_t punch_at;
-	bool handles;              /* ... in meta; else in data */
 	int64_t burst_began;
 	int64_t held_since;        /* somebody is in a section; 0: not now */
 };
@@ -125,91 +119,6 @@ void compactor_status(struct pool *pool, struct tn_compaction *ret)
 	pthread_mutex_lock(&c->status_lock);
 	*ret = c->status;
 	pthread_mutex_unlock(&c->status_lock);
-}
-
-/* Punching */
-
-/* The lowest free pages are those that are used next. Of an area that is free
- * throughout, which comes up once for each part of it that is in memory, all
- * is kept or nothing. */
-static bool keep(struct compaction *run, uint64_t page, uint64_t n)
-{
-	bool again = run->kept == page + 1 && n == TN_AREA_PAGES;
-	uint64_t in_memory = tn_min64(page + n, run->to) -
-			     tn_max64(page, run->from);
-
-	run->kept = run->keep || again ? page + 1 : 0;
-	run->keep -= tn_min64(run->keep, in_memory << TN_PAGE_SHIFT);
-	return run->kept;
-}
-
-static int punch(void *arg, uint64_t page, uint64_t n)
-{
-	struct compaction *run = arg;
-	const struct pool *pool = run->pool;
-	uint64_t handles = pool->geo.handle_page;
-
-	if (keep(run, page, n))
-		return 0;
-	if (page < handles)
-		return backing_punch_at(&pool->data, page << TN_PAGE_SHIFT,
-					n << TN_PAGE_SHIFT);
-	return backing_punch_at(&pool->meta, pool->geo.handles +
-				((page - handles) << TN_PAGE_SHIFT),
-				n << TN_PAGE_SHIFT);
-}
-
-/* What the allocator knows about an area that is free now. */
-static int punch_meta(void *arg, uint64_t off, uint64_t bytes)
-{
-	const struct compaction *run = arg;
-
-	return run->kept ? 0 : backing_punch_at(&run->pool->meta, off, bytes);
-}
-
-/* The next stretch of the file at or after @at that is in memory, an area at
- * most. Return: false: none. */
-static bool next_stretch(const struct backing *b, off_t at, off_t *ret_from,
-			 off_t *ret_to)
-{
-	off_t from = lseek(b->fd, at, SEEK_DATA), to;
-
-	if (from < 0)
-		return false;
-	to = lseek(b->fd, from, SEEK_HOLE);
-	if (to < 0)
-		return false;
-	*ret_from = from;
-	*ret_to = to - from > (off_t)TN_AREA_BYTES ?
-		  from + (off_t)TN_AREA_BYTES : to;
-	return true;
-}
-
-static int punch_slice(struct compaction *run)
-{
-	struct pool *pool = run->pool;
-	const struct tn_geo *geo = &pool->geo;
-	const struct backing *b = run->handles ? &pool->meta : &pool->data;
-	/* the first page of the file's in page space, and where it lies */
-	uint64_t first = run->handles ? geo->handle_page : 0;
-	uint64_t base = run->handles ? geo->handles : 0;
-	const struct tn_punch how = { punch, punch_meta, run };
-	off_t from, to;
-
-	if (run->handles && run->punch_at < (off_t)base)
-		run->punch_at = (off_t)base;
-	if (!next_stretch(b, run->punch_at, &from, &to)) {
-		if (run->handles)
-			return 0;
-		run->handles = true;
-		run->punch_at = 0;
-		return 1;
-	}
-	run->punch_at = to;
-	run->from = first + (((uint64_t)from - base) >> TN_PAGE_SHIFT);
-	run->to = first + (((uint64_t)to - base) >> TN_PAGE_SHIFT);
-	return tn_trim(&pool->view, &run->mover.self, run->from, run->to,
-		       &how) < 0 ? -EUCLEAN : 1;
 }
 
 /* Slices */
@@ -327,7 +236,8 @@ static void begin_punching(struct compaction *run)
 	uint64_t ended = run->mover.ended << TN_PAGE_SHIFT;
 	uint64_t holes = run->order.holes - tn_min64(run->order.holes, ended);
 
-	run->keep = run->order.keep - tn_min64(run->order.keep, holes);
+	punching_begin(&run->punching, run->pool, run->order.keep -
+		       tn_min64(run->order.keep, holes));
 }
 
 static int move_slice(struct compactor *c)
@@ -365,8 +275,8 @@ static int slice(struct reaper_task *task)
 		return r;
 	if (!run->burst_began)
 		run->burst_began = clock_ns();
-	r = c->status.state == TN_COMPACTION_MOVES ? move_slice(c)
-						   : punch_slice(run);
+	r = c->status.state == TN_COMPACTION_MOVES ?
+	    move_slice(c) : punching_step(&run->punching);
 	tell(c, c->status.state, c->status.error);
 	if (r > 0 && tn32_load_relaxed(&run->percent) < 100 &&
 	    clock_ns() - run->burst_began > BURST_NS)
