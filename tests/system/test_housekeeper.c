@@ -102,12 +102,13 @@ static bool is_over(struct tarn_compaction c)
 	return c.unasked && !c.running;
 }
 
+/* By more than 5 %: of that a sanitizer on a busy machine leaves too little. */
 static void a_pool_with_holes_is_compacted_unasked(void **state)
 {
 	struct tarn_compaction c;
 
 	(void)state;
-	begin(TARN_POOL_OPTS(.mode = 0));
+	begin(TARN_POOL_OPTS(.compact_percent = 50));
 	make_all();
 	make_holes(1, 5);
 	tn_test_eventually(is_over(c = now()));
