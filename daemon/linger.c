@@ -10,8 +10,6 @@
 
 #include "base/cleanup.h"
 
-#define DROP_MAX 1024 /* packets; by default there is room for some 280 */
-
 /* No event tells that a packet was read. A user's are as many as it may have
  * connections, at some 200 ns each. */
 static const struct timeval period = { .tv_sec = 1 };
@@ -70,19 +68,39 @@ void lingerers_fini(struct lingerers *l)
 	l->timer = NULL;
 }
 
+/* An empty packet reads like the end, but that only packets bring credentials,
+ * for which alone there is room. */
+static bool drop_one(int fd)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(struct ucred))];
+	} control;
+	char byte;
+	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes),
+	};
+
+	if (recvmsg(fd, &msg, MSG_DONTWAIT) < 0)
+		return errno == EINTR;
+	return msg.msg_controllen;
+}
+
 /*
  * What the client has sent may be its own end of the connection (where the
  * kernel has no SO_PASSRIGHTS): lying here it would keep that end, and with it
- * what lies there, for ever. After shutdown() nothing more comes. An empty
- * packet reads like the end, so it is by count, of more than there is room for.
+ * what lies there, for ever. After shutdown() nothing more comes.
  */
 static void drop_unread(int fd)
 {
-	char byte;
+	const int on = 1;
 
-	for (int i = 0; i < DROP_MAX; i++)
-		if (recv(fd, &byte, 1, MSG_DONTWAIT) < 0 && errno != EINTR)
-			return;
+	setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+	while (drop_one(fd))
+		;
 }
 
 void linger_add(struct lingerers *l, int *fd, struct quota_charge *charge,

@@ -89,6 +89,23 @@ static void no_client_can_keep_its_own_end_there(void **state)
 	assert_true(is_over_within(5));
 }
 
+static void nor_behind_any_number_of_packets(void **state)
+{
+	const int bytes = 16 << 20;
+
+	(void)state;
+	tn_test_skip_unless_root(); /* to have room for so many */
+	assert_int_equal(setsockopt(ends[1], SOL_SOCKET, SO_SNDBUFFORCE, &bytes,
+				    sizeof(bytes)), 0);
+	pass(ends[0], STDIN_FILENO);
+	for (int i = 0; i < 5000; i++)
+		assert_int_equal(send(ends[1], "", 0, MSG_DONTWAIT), 0);
+	pass(ends[1], ends[1]);
+	close(ends[1]);
+	hang_up();
+	assert_true(is_over_within(5));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -97,6 +114,7 @@ int main(void)
 		TEST(it_lasts_until_all_is_read),
 		TEST(it_ends_with_the_client),
 		TEST(no_client_can_keep_its_own_end_there),
+		TEST(nor_behind_any_number_of_packets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
