@@ -39,7 +39,7 @@ const char *const quota_names[QUOTA_N] = {
 
 void quota_init(struct quota *quota, const struct quota_limits *limits)
 {
-	*quota = (struct quota){ .limits = *limits };
+	*quota = (struct quota){ .own = geteuid(), .limits = *limits };
 	for (int k = 0; k < QUOTA_N; k++)
 		quota->capacity[k] = QUOTA_UNLIMITED;
 }
@@ -88,7 +88,7 @@ static void drop_if_idle(struct quota *quota, struct quota_user *user)
 static uint64_t limit_of(const struct quota *quota, uid_t uid,
 			 enum quota_kind kind)
 {
-	if (uid == 0 || uid == geteuid())
+	if (uid == 0 || uid == quota->own)
 		return quota->limits.own[kind];
 	return quota->limits.others[kind];
 }
@@ -107,7 +107,7 @@ static bool may_have(const struct quota *quota, const struct quota_user *user,
 
 	if (!within(user->used[kind], amount, limit_of(quota, user->uid, kind)))
 		return false;
-	if (all != QUOTA_UNLIMITED && user->uid != geteuid() &&
+	if (all != QUOTA_UNLIMITED && user->uid != quota->own &&
 	    !within(user->used[kind], amount, all / QUOTA_SHARES))
 		all /= 2;
 	return within(quota->used[kind], amount, all);

@@ -37,6 +37,7 @@ struct quota_limits {
 
 struct quota_user;
 struct quota {
+	uid_t own;                  /* that tarnd runs as */
 	struct quota_limits limits; /* may be changed at any time */
 	uint64_t capacity[QUOTA_N]; /* the same; QUOTA_UNLIMITED by default */
 	uint64_t used[QUOTA_N];     /* by all users */
