@@ -174,11 +174,12 @@ void tn_fault_arm(struct tn_fault_table *t, const struct tn_fault *f);
 bool tn_fault_disarm(struct tn_fault_table *t);
 
 /**
- * tn_fault_all() - for each kind and each N, until a run makes fewer calls:
- * @run with each error, once and for ever
+ * tn_fault_all() - for each kind and each N, until no run of three makes as
+ * many calls: @run with each error, once and for ever
  *
  * In the short form (TARN_FAULT_FULL is not set) N grows by a half each time,
- * takes its errors in turn, and fails for ever only if it is odd. To find out
+ * takes its errors in turn, fails for ever only if it is odd, and ends with the
+ * first run that makes fewer calls. To find out
  * about one failure: TARN_FAULT_KIND=name picks a kind, TARN_FAULT_AT=N where
  * to begin.
  */
