@@ -2,16 +2,22 @@
 /*
  * How a session begins.
  *
- *	accept     who is it, and is there room for him: else it is refused at
- *	           once, before it costs anything
- *	complete   in its user's turn: his pidfd, the events, the wait for HELLO
+ *	accept     who is it, and is there room for him: all wait for this, so
+ *	           it is little
+ *	complete   in its user's turn: his pidfd, the events, the wait for
+ *	           HELLO; or, if there was no room, to tell him so; or nothing,
+ *	           if he is gone by then
  *	restore    both, for one that was in the descriptor store: it is charged
  *	           whatever the limits say by now, for it is there
+ *
+ * Those to be told are not charged, so there are at most REFUSED_MAX of them.
+ * If there are more, their connections are closed without a word, at once.
  */
 #include "daemon/birth.h"
 
 #include <errno.h>
 #include <event2/event.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,6 +26,7 @@
 
 #define CONNECTION_FDS 4 /* the socket, and up to three under way in it */
 #define SESSION_FDS 2 /* pidfd, live file */
+#define REFUSED_MAX 16 /* some two rounds of accept(); of all users together */
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
@@ -70,13 +77,17 @@ static int charge(struct session *s, bool force)
 
 static int session_init(struct session *s)
 {
+	struct server *server = s->server;
 	int r = peer_uid(s->fd, &s->peer);
 
 	if (r == 0)
 		r = charge(s, false);
-	if (r == QUOTA_EXCEEDED)
-		connection_refuse(s);
-	else if (r < 0)
+	if (r == QUOTA_EXCEEDED && server->n_refused < REFUSED_MAX) {
+		server->n_refused++;
+		s->refused = true;
+		return 0;
+	}
+	if (r < 0)
 		session_complain(s, "a connection is lost: %s", strerror(-r));
 	return r;
 }
@@ -115,10 +126,31 @@ void birth_accept(struct server *server, int fd)
 	server_changed(server);
 }
 
+/* Both ways, or closed. */
+static bool hung_up(int fd)
+{
+	struct pollfd pfd = { .fd = fd };
+
+	return poll(&pfd, 1, 0) > 0;
+}
+
+static void refuse(struct session *s)
+{
+	s->server->n_refused--;
+	connection_refuse(s);
+	session_free(s);
+}
+
 void birth_complete(struct session *s)
 {
-	int r = peer_init(&s->peer, s->fd, false);
+	int r = PEER_GONE;
 
+	if (s->refused) {
+		refuse(s);
+		return;
+	}
+	if (!hung_up(s->fd))
+		r = peer_init(&s->peer, s->fd, false);
 	if (r == 0)
 		r = make_events(s);
 	if (r < 0)

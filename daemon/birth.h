@@ -11,7 +11,8 @@
  * birth_accept() - take over an accepted connection
  * @fd: non-blocking; closed in any case
  *
- * It is refused, if it is to be, at once; all else is done in turn.
+ * All but who it is, and whether there is room for him, is for
+ * birth_complete().
  */
 void birth_accept(struct server *server, int fd);
 

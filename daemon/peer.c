@@ -24,21 +24,27 @@
 #ifndef SO_PEERGROUPS
 #define SO_PEERGROUPS 59
 #endif
+#define GROUPS_FEW 32 /* more than most have; the kernel allows 65536 */
 
 static int get_groups(struct peer *peer, int sock)
 {
 	tn_cleanup(tn_freep) gid_t *groups = NULL;
-	socklen_t bytes = 0;
+	gid_t few[GROUPS_FEW];
+	socklen_t bytes = sizeof(few);
+	bool all = !getsockopt(sock, SOL_SOCKET, SO_PEERGROUPS, few, &bytes);
 
-	/* asks for the size first; nothing changes in between */
-	if (getsockopt(sock, SOL_SOCKET, SO_PEERGROUPS, NULL, &bytes) == 0)
-		return 0;
-	if (errno != ERANGE)
+	/* else it says how many there are; nothing changes in between */
+	if (!all && errno != ERANGE)
 		return tn_neg_errno();
+	if (bytes == 0)
+		return 0;
 	groups = malloc(bytes);
 	if (!groups)
 		return -ENOMEM;
-	if (getsockopt(sock, SOL_SOCKET, SO_PEERGROUPS, groups, &bytes) < 0)
+	if (all)
+		memcpy(groups, few, bytes);
+	else if (getsockopt(sock, SOL_SOCKET, SO_PEERGROUPS, groups,
+			    &bytes) < 0)
 		return tn_neg_errno();
 	peer->n_groups = bytes / sizeof(*groups);
 	peer->groups = tn_steal_ptr(groups);

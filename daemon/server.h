@@ -30,6 +30,7 @@ struct server {
 	struct housekeeper housekeeper;
 	struct tn_list sessions; /* session.link */
 	unsigned n_sessions;     /* that have a connection */
+	unsigned n_refused;      /* connections that are still to be told so */
 	unsigned n_missing;      /* declared pools that are not there */
 	uint32_t last_session;   /* id */
 	int listen_fd;

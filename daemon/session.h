@@ -57,6 +57,7 @@ struct session {
 	uint32_t last_number;       /* of an attachment */
 	struct attachment *fresh;   /* the process does not know of it yet */
 	struct tn_packet *unsent;   /* the reply that had no room */
+	bool refused;               /* there is no room; it is not charged */
 	bool fds_unread;            /* a reply with descriptors may be */
 	uint32_t leaving;           /* number of the attachment, or 0 */
 	uint32_t leave_id;          /* id of that request */

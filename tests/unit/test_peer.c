@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/bits.h"
 #include "tests/lib/tn_test.h"
 
 static char dir[128];
@@ -105,32 +106,41 @@ static void a_peer_that_died_before_is_gone(void **state)
 	close(sock);
 }
 
+/* 1001 and so on, @arg of them. */
 static int connect_in_groups(void *arg)
 {
-	const gid_t groups[] = { 1001, 1002, 1003 };
+	gid_t groups[100];
+	size_t n = *(const size_t *)arg;
 
-	if (setgroups(3, groups) < 0)
+	for (size_t i = 0; i < n; i++)
+		groups[i] = 1001 + (gid_t)i;
+	if (setgroups(n, groups) < 0)
 		return 1;
-	return connect_and_wait(arg);
+	return connect_and_wait(NULL);
 }
 
 static void supplementary_groups_are_known(void **state)
 {
+	const size_t sizes[] = { 0, 1, 3, 31, 32, 33, 100 };
 	struct peer peer;
-	pid_t pid;
-	int sock;
 
 	(void)state;
 	tn_test_skip_unless_root();
-	pid = tn_test_spawn(connect_in_groups, NULL);
-	sock = accept(listener, NULL, NULL);
-	assert_int_equal(peer_init(&peer, sock, false), 0);
-	assert_true(peer_in_group(&peer, getegid()));
-	assert_true(peer_in_group(&peer, 1003));
-	assert_false(peer_in_group(&peer, 1004));
-	peer_fini(&peer);
-	close(sock);
-	assert_int_equal(tn_test_wait(pid), 0);
+	for (size_t i = 0; i < TN_ARRAY_LEN(sizes); i++) {
+		size_t n = sizes[i];
+		pid_t pid = tn_test_spawn(connect_in_groups, &n);
+		int sock = accept(listener, NULL, NULL);
+
+		assert_int_equal(peer_init(&peer, sock, false), 0);
+		assert_int_equal(peer.n_groups, n);
+		assert_true(peer_in_group(&peer, getegid()));
+		for (gid_t g = 1001; g < 1001 + n; g++)
+			assert_true(peer_in_group(&peer, g));
+		assert_false(peer_in_group(&peer, 1001 + (gid_t)n));
+		peer_fini(&peer);
+		close(sock);
+		assert_int_equal(tn_test_wait(pid), 0);
+	}
 }
 
 static void is_same(const struct peer *a, const struct peer *b, bool same)
