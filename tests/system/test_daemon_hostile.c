@@ -223,6 +223,7 @@ static void another_is_served_under_every_attack(void **state)
 	for (const struct tn_attack *a = tn_attacks; a->name; a++) {
 		int r;
 
+		alarm(TN_TEST_SECONDS); /* for each of them */
 		tn_attack_begin(&run, a, d.socket, ATTACKER);
 		usleep(200000);
 		r = tn_test_wait(tn_test_spawn_as(VICTIM, VICTIM, live_on,
