@@ -286,6 +286,21 @@ void tn_test_daemon_spawn(struct tn_test_daemon *d, const char *const args[])
 	d->pid = tn_test_spawn(exec_daemon, &l);
 }
 
+/* Or its processor is another's, and it has yet to close what it closes. */
+static bool sleeps(pid_t pid)
+{
+	char path[40], state = 'R';
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	f = fopen(path, "re");
+	if (f && fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+		state = 'R';
+	if (f)
+		fclose(f);
+	return state == 'S';
+}
+
 void tn_test_daemon_start(struct tn_test_daemon *d, const char *const args[])
 {
 	int64_t end = tn_test_now_ms() + 20000;
@@ -306,7 +321,7 @@ void tn_test_daemon_start(struct tn_test_daemon *d, const char *const args[])
 	for (int calm = 0; calm < 3; calm++) {
 		fds = tn_test_fd_count(d->pid);
 		usleep(5000);
-		if (tn_test_fd_count(d->pid) != fds)
+		if (!sleeps(d->pid) || tn_test_fd_count(d->pid) != fds)
 			calm = 0;
 	}
 }
