@@ -70,15 +70,17 @@ static bool fds_are_right(void)
 	return true;
 }
 
-/* The pool that was declared, too. */
+/* The pool that was declared, too. It may end while it is asked. */
 static bool serves(void)
 {
 	const struct tn_hello hello = { 1, 1, 0, 0, 0, 0 };
 	const struct tn_by_name name = { "declared" };
-	int sock = tn_raw_connect(manager.d.socket);
+	int sock = tn_raw_try_connect(manager.d.socket);
 	struct tn_packet p;
 	int r;
 
+	if (sock < 0)
+		return false;
 	tn_raw_request(&p, TN_MSG_HELLO, 1, &hello, sizeof(hello));
 	r = tn_raw_ask(sock, &p, 3000);
 	tn_raw_request(&p, TN_MSG_STAT, 2, &name, sizeof(name));

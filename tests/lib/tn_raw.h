@@ -7,6 +7,9 @@
 /* A connection without a HELLO; blocks for at most ten seconds a packet. */
 int tn_raw_connect(const char *path);
 
+/* The same, of one that may not be there: or -errno. */
+int tn_raw_try_connect(const char *path);
+
 /* ... with one. */
 int tn_raw_hello(const char *path);
 
