@@ -61,6 +61,17 @@ static int probe_run(const char *env, const char *name)
 		} \
 	} while (0)
 
+/* A test that is one case, and prints what it says. */
+#define PROBE_TEST(sentence, env, name) \
+	static void sentence(void **state) \
+	{ \
+		(void)state; \
+		probe_skip_if_sanitized(); \
+		assert_probe(env, name); \
+		if (tool_said[0]) \
+			print_message("# %s", tool_said); \
+	}
+
 /* In main(): runs the case that is asked for, and does not come back. */
 __attribute__((unused))
 static void probe_main(int argc, char **argv, const struct probe *probes,

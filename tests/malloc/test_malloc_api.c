@@ -354,14 +354,6 @@ static const struct probe probes[] = {
 	{ "realloc_of_freed", realloc_of_freed },
 };
 
-#define PROBE_TEST(sentence, env, name) \
-	static void sentence(void **state) \
-	{ \
-		(void)state; \
-		probe_skip_if_sanitized(); \
-		assert_probe(env, name); \
-	}
-
 PROBE_TEST(every_size_holds_what_it_says, "", "sizes")
 PROBE_TEST(what_cannot_be_is_enomem, "", "too_much")
 PROBE_TEST(calloc_clears_what_was_used, "", "calloc")

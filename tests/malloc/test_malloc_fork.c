@@ -274,24 +274,13 @@ static const struct probe probes[] = {
 	{ "end", end },
 };
 
-#define FORK_TEST(sentence, name) \
-	static void sentence(void **state) \
-	{ \
-		(void)state; \
-		probe_skip_if_sanitized(); \
-		if (!CAN_STEP) \
-			skip(); \
-		assert_probe("", name); \
-		print_message("# %s", tool_said); \
-	}
-
-FORK_TEST(a_child_is_sound_if_another_thread_sits_down, "first-use")
-FORK_TEST(a_child_is_sound_if_another_uses_a_new_class, "new-class")
-FORK_TEST(a_child_is_sound_if_another_frees_to_one, "first-free")
-FORK_TEST(a_child_is_sound_if_another_fills_and_overflows, "overflow")
-FORK_TEST(a_child_is_sound_if_another_has_runs, "runs")
-FORK_TEST(a_child_is_sound_if_another_trims, "trim")
-FORK_TEST(a_child_is_sound_if_another_ends, "end")
+PROBE_TEST(a_child_is_sound_if_another_thread_sits_down, "", "first-use")
+PROBE_TEST(a_child_is_sound_if_another_uses_a_new_class, "", "new-class")
+PROBE_TEST(a_child_is_sound_if_another_frees_to_one, "", "first-free")
+PROBE_TEST(a_child_is_sound_if_another_fills_and_overflows, "", "overflow")
+PROBE_TEST(a_child_is_sound_if_another_has_runs, "", "runs")
+PROBE_TEST(a_child_is_sound_if_another_trims, "", "trim")
+PROBE_TEST(a_child_is_sound_if_another_ends, "", "end")
 
 int main(int argc, char **argv)
 {
@@ -305,6 +294,10 @@ int main(int argc, char **argv)
 		TN_TEST(a_child_is_sound_if_another_ends),
 	};
 
+	if (!CAN_STEP) {
+		puts("single steps are for x86-64 here");
+		return 77;
+	}
 	probe_main(argc, argv, probes, TN_ARRAY_LEN(probes));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -129,7 +129,7 @@ static const struct probe probes[] = {
 static int pool_run(const char *name)
 { return tool_run(RUN IN_POOL "'%s' %s", probe_self, name); }
 
-#define PROBE_TEST(sentence, name, status) \
+#define POOL_TEST(sentence, name, status) \
 	static void sentence(void **state) \
 	{ \
 		int rc; \
@@ -140,9 +140,9 @@ static int pool_run(const char *name)
 			fail_msg("status %d\n%s", rc, tool_said); \
 	}
 
-PROBE_TEST(every_object_of_every_thread_is_in_the_pool, "use", 0)
-PROBE_TEST(what_the_pool_has_no_room_for_is_elsewhere, "full", 0)
-PROBE_TEST(a_forked_child_leaves_the_pool_alone, "child", 0)
+POOL_TEST(every_object_of_every_thread_is_in_the_pool, "use", 0)
+POOL_TEST(what_the_pool_has_no_room_for_is_elsewhere, "full", 0)
+POOL_TEST(a_forked_child_leaves_the_pool_alone, "child", 0)
 
 static void misuse_of_a_pool_is_told(void **state)
 {

@@ -389,22 +389,12 @@ static const struct probe probes[] = {
 	{ "generations", generations_do_not_add_up },
 };
 
-#define PROBE_TEST(sentence, name) \
-	static void sentence(void **state) \
-	{ \
-		(void)state; \
-		probe_skip_if_sanitized(); \
-		assert_probe("", name); \
-		if (tool_said[0]) \
-			print_message("# %s", tool_said); \
-	}
-
-PROBE_TEST(threads_never_get_the_same_memory, "threads")
-PROBE_TEST(short_threads_leave_nothing_behind, "short")
-PROBE_TEST(a_thread_without_a_lane_allocates_all_the_same, "crowd")
-PROBE_TEST(destructors_of_threads_may_allocate, "destructors")
-PROBE_TEST(a_child_forked_from_threads_has_a_sound_heap, "fork")
-PROBE_TEST(what_dead_threads_had_does_not_add_up, "generations")
+PROBE_TEST(threads_never_get_the_same_memory, "", "threads")
+PROBE_TEST(short_threads_leave_nothing_behind, "", "short")
+PROBE_TEST(a_thread_without_a_lane_allocates_all_the_same, "", "crowd")
+PROBE_TEST(destructors_of_threads_may_allocate, "", "destructors")
+PROBE_TEST(a_child_forked_from_threads_has_a_sound_heap, "", "fork")
+PROBE_TEST(what_dead_threads_had_does_not_add_up, "", "generations")
 
 int main(int argc, char **argv)
 {
