@@ -229,9 +229,28 @@ static void a_death_among_handles_and_moves_leaves_nothing(void **state)
 	table(tn_ops_handle);
 }
 
+/* Of what only it would find: somebody's object that his recovery would not. */
+static void the_auditor_is_heard(void **state)
+{
+	static struct tn_truth t;
+	static struct tn_world w;
+	tn_a64 *pages;
+
+	(void)state;
+	tn_world_init(&w, MIB, TN_FIRST_FIT);
+	tn_ops_object(&w, TN_LIVING, 5, TN_TAG_HELD | TN_LIVING);
+	assert_int_equal(tn_judge_audit(&t, &w, false), TN_FAULT_NONE);
+	pages = tn_touched_pages(&w.heap.pool, TN_LIVING, 0);
+	assert_int_not_equal(pages[0].v, 0);
+	tn64_store_relaxed(pages, 0);
+	assert_int_equal(tn_judge_audit(&t, &w, false), TN_LEAKED);
+	tn_world_fini(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TN_TEST(the_auditor_is_heard),
 		TN_TEST(a_death_in_a_slab_operation_leaves_nothing),
 		TN_TEST(a_death_in_a_run_operation_leaves_nothing),
 		TN_TEST(a_death_in_a_hand_over_leaves_it_on_one_side),
