@@ -111,7 +111,7 @@ struct tn_audit_in {
 		       "or a page inside has a slab word") \
 	is(SLAB_WORD, "a slab word cannot be, or is of another class " \
 		      "than its pages") \
-	is(SLAB_LESSEE, "a slab is leased to nobody who is there") \
+	is(SLAB_LESSEE, "a slab is leased to nobody who is there, or his own") \
 	is(LEASE_UNTOUCHED, "a slab's lessee has no touched bit for it") \
 	is(COUNT_ABOVE, "a slab counts more free slots than it has slots") \
 	is(COUNT_LOW, "a slab counts fewer free slots than are free") \

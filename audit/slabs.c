@@ -81,7 +81,8 @@ static int slab_word(struct tn_audit *a, uint64_t page, uint64_t word,
 		return say(a, TN_AUDIT_SLAB_WORD, page, word, slab);
 	if (TN_SLAB_FREE(slab) > cut->slots)
 		return say(a, TN_AUDIT_COUNT_ABOVE, page, slab, cut->slots);
-	return state == TN_SLAB_LEASED ? lessee(a, page, slab) : 0;
+	return state == TN_SLAB_LEASED || TN_SLAB_CLIENT(slab) ?
+	       lessee(a, page, slab) : 0;
 }
 
 /* A pool at rest: does the way to this slab's free slots exist? */
@@ -110,7 +111,7 @@ static int counts(struct tn_audit *a, uint64_t page, uint64_t slab,
 		return say(a, TN_AUDIT_COUNT_LOW, page, slab, zero);
 	if (n > zero)
 		say(a, TN_AUDIT_COUNT_HIGH, page, slab, zero);
-	if (n)
+	if (n && !TN_SLAB_CLIENT(slab))
 		hints(a, page, slab);
 	return 0;
 }

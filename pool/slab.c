@@ -21,6 +21,14 @@
  * when it is returned; the middle two happen in the client alone
  * (pool/magazine.h) and touch nothing but the tag.
  *
+ * A slab can be a lane's *own*: its open word names the lane whose cursor is
+ * there. Others leave it alone as long as there is another or a place for a
+ * new one, so that what lanes hold, and its tags, lie in different cache lines;
+ * they return slots to it as ever. (It is what SLUB calls frozen.) It is a
+ * wish, not a right: whoever needs it leases it, and then it is nobody's. There
+ * is none in the upper half of a pool, nor in a small one, which would fill too
+ * early; and for a lane that takes few slots there is none.
+ *
  * The free count is in the top of the slab word, so that a return, by
  * anybody, leased or not, is tag = 0 and then one addition.
  *
@@ -37,9 +45,9 @@
  *     stored a 0 but not added it yet finds the slab gone, and adds nothing;
  *     or finds it made anew, and has added too much.
  * I3  Hints: partial[page] in the area and the class's bit for the area are
- *     set when a slab is open with count > 0. Whoever makes that true, by
- *     the store that does it, sets them. Whoever clears one that looks stale
- *     looks again afterwards.
+ *     set when a slab is open with count > 0 and nobody's own. Whoever makes
+ *     that true, by the store that does it, sets them. Whoever clears one that
+ *     looks stale looks again afterwards.
  *
  * Who writes: slab word, by compare-and-swap or addition, anybody; page
  * words, the maker of the slab, before it can be found; tags, see above.
@@ -54,7 +62,7 @@
  *   C1 leased, some slots tagged KEPT, count not lowered: the sweep finds
  *      the lease and the tags, frees these, counts, opens the slab
  *   C2 tag = 0 stored, count not raised: the sweep counts anew
- *   C3 count raised from 0, hints not set: the sweep sets them
+ *   C3 count raised from 0, or disowned, hints not set: the sweep sets them
  *   C4 a new slab half made, or an old one half ended: pool/run.c; nobody
  *      else can have found it
  *
@@ -74,147 +82,23 @@
 #include "pool/run.h"
 #include "pool/slabhint.h"
 
-/* Four tags at a look, and at a stroke: aligned, so one store. */
-typedef uint64_t __attribute__((may_alias)) tn_tags4;
-
-#define FOUR_TIMES 0x0001000100010001ULL
-
-static uint64_t look(const tn_a16 *tags)
-{
-	/* HB< tag.free */
-	return __atomic_load_n((const tn_tags4 *)(const void *)tags,
-			       __ATOMIC_ACQUIRE);
-}
-
+/* Four tags at a stroke: aligned, so one store. */
 static void store_four(tn_a16 *tags, uint64_t four)
 {
 	__atomic_store_n((tn_tags4 *)(void *)tags, four, __ATOMIC_RELAXED);
 }
 
+#define FOUR_TIMES 0x0001000100010001ULL
+
 /* Is any of the four 0? (The usual trick for a zero byte, on 16 bits.) */
 static bool any_free(uint64_t four)
 { return (four - FOUR_TIMES) & ~four & FOUR_TIMES << 15; }
 
-/* The tags from slot @at on that lie side by side: how many. */
-static unsigned in_line(const struct tn_shape *s, unsigned at)
-{
-	unsigned end = (at | ((1U << TN_BAND_SLOTS_SHIFT) - 1)) + 1;
-
-	return (end < s->slots ? end : s->slots) - at;
-}
-
-/* The lease */
-
-bool tn_slab_fits(const struct tn_pool *pool, uint64_t page, unsigned class,
-		 const struct tn_shape *s)
-{
-	return page % (1ULL << s->order) == 0 &&
-	       tn_geo_has(&pool->geo, page, 1ULL << s->order) &&
-	       tn_class_fits(pool, class, page);
-}
-
-static bool lease(struct tn_pool *pool, const struct tn_lane_ref *l,
-		  uint64_t page, unsigned class, const struct tn_shape *s,
-		  uint64_t *ret_word)
-{
-	tn_a64 *word = &pool->pages[page].slab;
-	uint64_t w = tn64_load_relaxed(word), leased;
-
-	if (TN_SLAB_STATE(w) != TN_SLAB_OPEN || TN_SLAB_CLASS(w) != class ||
-	    !TN_SLAB_FREE(w) || !tn_slab_fits(pool, page, class, s))
-		return false;
-	tn_touch(pool, l->client, page);
-	leased = TN_SLAB_WORD(TN_SLAB_LEASED, class, l->client, l->index,
-			      TN_SLAB_FREE(w));
-	/* HB< slab.word */
-	if (!tn64_cas_acquire(word, &w, leased))
-		return false;
-	TN_CRASH("slab.leased");
-	*ret_word = leased;
-	return true;
-}
-
-unsigned tn_lease_end(struct tn_pool *pool, uint64_t page, unsigned class,
-			unsigned taken, unsigned extra)
-{
-	tn_a64 *word = &pool->pages[page].slab;
-	uint64_t w = tn64_load_relaxed(word), open;
-	unsigned count;
-
-	do {
-		count = TN_SLAB_FREE(w) + extra - taken;
-		/* clear first: a return that comes after sets it again */
-		if (!count)
-			tn_hint_clear(pool, page);
-		open = TN_SLAB_WORD(TN_SLAB_OPEN, class, 0, 0, count);
-		/* HB> slab.word */
-	} while (!tn64_cas_release(word, &w, open));
-	TN_CRASH("slab.opened");
-	if (count)
-		tn_hint_set(pool, page, class);
-	return count;
-}
-
-static unsigned count_free_in_line(const tn_a16 *tags, unsigned n)
-{
-	unsigned f = 0;
-
-	for (unsigned i = 0; i < n; i += 4) {
-		uint64_t four = look(&tags[i]);
-
-		if (!four)
-			f += n - i < 4 ? n - i : 4;
-		for (unsigned k = 0; four && k < 4 && i + k < n; k++)
-			f += !(four >> 16 * k & 0xffff);
-	}
-	return f;
-}
-
-static unsigned count_free(struct tn_pool *pool, uint64_t page,
-			   const struct tn_shape *s)
-{
-	unsigned f = 0, n;
-
-	for (unsigned at = 0; at < s->slots; at += n) {
-		n = in_line(s, at);
-		f += count_free_in_line(tn_slab_tag(pool, page, at), n);
-	}
-	return f;
-}
-
-int tn_lease_end_slab(struct tn_pool *pool, const struct tn_lane_ref *l,
-		      uint64_t page, unsigned class,
-		      const struct tn_shape *s)
-{
-	uint64_t n = 1ULL << s->order;
-
-	tn_hint_clear(pool, page);
-	if (class == TN_CLASS_HANDLE)
-		tn_handle_end_slab(pool, page, n);
-	return tn_run_drop(pool, l, TN_OP_SLAB, page, n);
-}
-
-int tn_slab_end_if_empty(struct tn_pool *pool, const struct tn_lane_ref *l,
-			uint64_t page, unsigned class, const struct tn_shape *s)
-{
-	unsigned count, f, too_many;
-	uint64_t w;
-
-	while (lease(pool, l, page, class, s, &w)) {
-		count = TN_SLAB_FREE(w);
-		f = count < s->slots ? count : count_free(pool, page, s);
-		if (f == s->slots)
-			return tn_lease_end_slab(pool, l, page, class, s);
-		/* a recovery had counted too many (I1) */
-		too_many = count > f ? count - f : 0;
-		/* once more if the last slot came back during the lease */
-		if (tn_lease_end(pool, page, class, too_many, 0) < s->slots)
-			break;
-	}
-	return 0;
-}
-
 /* Claiming */
+
+/* Who wants so many slots at once has been here before: for some, a slab of
+ * their own would be too much. */
+#define OWN_FROM 4U
 
 /* What a claim has got: from @end downwards, so that the slots come out of it
  * in ascending order. */
@@ -235,7 +119,7 @@ static inline void got(struct claim *c, uint8_t *p, tn_a16 *tag)
 static inline void claim_four(struct claim *c, tn_a16 *tags, uint8_t *first,
 			      unsigned n)
 {
-	uint64_t four = look(tags);
+	uint64_t four = tn_slab_four(tags);
 
 	if (!four && n >= 4 && c->want >= 4) {
 		store_four(tags, c->kept * FOUR_TIMES);
@@ -272,7 +156,7 @@ static unsigned claim_slots(struct tn_pool *pool, const struct tn_lane_ref *l,
 	while (seen < s->slots && c.want) {
 		tn_a16 *tags = tn_slab_tag(pool, page, at);
 
-		n = in_line(s, at);
+		n = tn_slab_in_line(s, at);
 		for (unsigned i = 0; i < n && c.want; i += 4) {
 			claim_four(&c, &tags[i],
 				   base + (uint64_t)at * s->bytes, n - i);
@@ -294,6 +178,7 @@ static unsigned claim_leased(struct tn_pool *pool, const struct tn_lane_ref *l,
 			     struct tn_slab_cursor *cursor,
 			     struct tn_slot *out, unsigned want)
 {
+	bool own = want >= OWN_FROM && tn_lease_may_own(pool, page, class, s);
 	unsigned count = TN_SLAB_FREE(w), got;
 
 	if (cursor->page_plus_1 != page + 1) {
@@ -305,7 +190,8 @@ static unsigned claim_leased(struct tn_pool *pool, const struct tn_lane_ref *l,
 	got = claim_slots(pool, l, page, s, &cursor->slot, out, want);
 	TN_CRASH("slab.claimed");
 	/* fewer than the count says: a recovery had counted too many (I1) */
-	tn_lease_end(pool, page, class, got < want ? count : got, 0);
+	tn_lease_end(pool, page, class, got < want ? count : got, 0,
+		     own ? l : NULL);
 	return got;
 }
 
@@ -359,21 +245,32 @@ static bool lease_found(struct tn_pool *pool, const struct tn_lane_ref *l,
 
 	tn_hint_walk_begin(&walk, class, thorough);
 	while (tn_hint_walk_next(pool, &walk, ret_page))
-		if (lease(pool, l, *ret_page, class, s, ret_word))
+		if (tn_lease(pool, l, *ret_page, class, s, ret_word))
 			return true;
 	return false;
 }
 
+/* Was a slab ended behind our back, and made anew by somebody for himself? */
+static bool is_anothers(const struct tn_pool *pool,
+			const struct tn_lane_ref *l, uint64_t page)
+{
+	uint64_t w = tn64_load_relaxed(&pool->pages[page].slab);
+
+	return TN_SLAB_CLIENT(w) && (TN_SLAB_CLIENT(w) != l->client ||
+				     TN_SLAB_LANE(w) != l->index);
+}
+
 /* Leases some slab of the class that has free slots: the last one, one that
- * the hints name, a new one, and before giving up one that no hint named. */
+ * the hints name, a new one, and before giving up one that no hint named, or
+ * that is another's own. */
 static bool lease_any(struct tn_pool *pool, const struct tn_lane_ref *l,
 		      unsigned class, const struct tn_shape *s,
 		      const struct tn_slab_cursor *cursor, uint64_t *ret_page,
 		      uint64_t *ret_word)
 {
 	*ret_page = cursor->page_plus_1 - 1ULL;
-	return (cursor->page_plus_1 &&
-		lease(pool, l, *ret_page, class, s, ret_word)) ||
+	return (cursor->page_plus_1 && !is_anothers(pool, l, *ret_page) &&
+		tn_lease(pool, l, *ret_page, class, s, ret_word)) ||
 	       lease_found(pool, l, class, s, false, ret_page, ret_word) ||
 	       make_slab(pool, l, class, s, ret_page, ret_word) == 0 ||
 	       lease_found(pool, l, class, s, true, ret_page, ret_word);
@@ -384,21 +281,20 @@ unsigned tn_slab_claim(struct tn_pool *pool, const struct tn_lane_ref *l,
 		       struct tn_slot *out, unsigned want)
 {
 	const struct tn_shape *s = tn_cache_shape(pool, class);
-	struct tn_slab_cursor was = *cursor;
+	struct tn_slab_cursor was;
 	uint64_t page, w;
 	unsigned got = 0;
 
-	if (!s)
-		return 0;
 	/* A slab whose count was wrong gives none, and is right afterwards. */
-	while (!got) {
+	while (s && !got) {
+		was = *cursor;
 		if (!lease_any(pool, l, class, s, cursor, &page, &w))
 			return 0;
 		got = claim_leased(pool, l, page, class, s, w, cursor, out,
 				   want);
+		if (was.page_plus_1 != cursor->page_plus_1)
+			tn_slab_retire(pool, l, class, &was);
 	}
-	if (was.page_plus_1 && was.page_plus_1 != cursor->page_plus_1)
-		tn_slab_retire(pool, l, class, &was);
 	return got;
 }
 
@@ -445,7 +341,7 @@ static unsigned claim_low(struct tn_pool *pool, const struct tn_lane_ref *l,
 			walk.page = TN_AREA_PAGES; /* none in this area */
 			continue;
 		}
-		if (!lease(pool, l, page, class, s, &w))
+		if (!tn_lease(pool, l, page, class, s, &w))
 			continue;
 		got = claim_leased(pool, l, page, class, s, w, &cursor, out,
 				   want);
@@ -483,6 +379,7 @@ int tn_slab_retire(struct tn_pool *pool, const struct tn_lane_ref *l,
 
 	if (!cursor->page_plus_1 || !s)
 		return 0;
+	tn_lease_disown(pool, l, page, class);
 	w = tn64_load_relaxed(&pool->pages[page].slab);
 	if (TN_SLAB_STATE(w) != TN_SLAB_OPEN || TN_SLAB_CLASS(w) != class ||
 	    TN_SLAB_FREE(w) < s->slots)
@@ -509,7 +406,7 @@ static int count_returned(struct tn_pool *pool, const struct tn_lane_ref *l,
 	TN_CRASH("slab.return.counted");
 	if (TN_SLAB_STATE(w) != TN_SLAB_OPEN)
 		return 0; /* the lessee will see to it */
-	if (!TN_SLAB_FREE(w))
+	if (!TN_SLAB_FREE(w)) /* so it was nobody's own */
 		tn_hint_set(pool, page, class);
 	if (TN_SLAB_FREE(w) + n >= s->slots && !keep)
 		return tn_slab_end_if_empty(pool, l, page, class, s);

@@ -49,26 +49,33 @@ void tn_hint_walk_begin(struct tn_hint_walk *walk, unsigned class,
 	*walk = (struct tn_hint_walk){ .class = class, .thorough = thorough };
 }
 
-static bool has_free(struct tn_pool *pool, uint64_t page, unsigned class)
+/* Is it open, has free slots, and is nobody's own? */
+static bool is_partial(uint64_t w)
+{
+	return TN_SLAB_STATE(w) == TN_SLAB_OPEN && TN_SLAB_FREE(w) &&
+	       !TN_SLAB_CLIENT(w);
+}
+
+static bool is_wanted(struct tn_pool *pool, const struct tn_hint_walk *walk,
+		      uint64_t page)
 {
 	uint64_t w = tn64_load_relaxed(&pool->pages[page].slab);
 
-	return TN_SLAB_STATE(w) == TN_SLAB_OPEN &&
-	       TN_SLAB_CLASS(w) == class && TN_SLAB_FREE(w);
+	return TN_SLAB_CLASS(w) == walk->class &&
+	       (walk->thorough ? TN_SLAB_STATE(w) == TN_SLAB_OPEN &&
+				 TN_SLAB_FREE(w) : is_partial(w));
 }
 
-/* A bit for no open slab with free slots, whatever the class: stale. */
+/* A bit for no such slab, whatever the class: stale. */
 static void drop_stale(struct tn_pool *pool, uint64_t page)
 {
 	uint64_t w = tn64_load_relaxed(&pool->pages[page].slab);
 
-	if (TN_SLAB_STATE(w) == TN_SLAB_LEASED ||
-	    (TN_SLAB_STATE(w) == TN_SLAB_OPEN && TN_SLAB_FREE(w)))
+	if (TN_SLAB_STATE(w) == TN_SLAB_LEASED || is_partial(w))
 		return;
 	tn_hint_clear(pool, page);
 	w = tn64_load_relaxed(&pool->pages[page].slab);
-	if (TN_SLAB_STATE(w) == TN_SLAB_OPEN && TN_SLAB_FREE(w) &&
-	    TN_SLAB_CLASS(w) < TN_N_CLASSES)
+	if (is_partial(w) && TN_SLAB_CLASS(w) < TN_N_CLASSES)
 		tn_hint_set(pool, page, TN_SLAB_CLASS(w));
 }
 
@@ -89,7 +96,7 @@ static bool next_in_area(struct tn_pool *pool, struct tn_hint_walk *walk,
 		walk->page = (walk->page & ~63U) +
 			     (unsigned)__builtin_ctzll(bits);
 		page = base + walk->page;
-		if (has_free(pool, page, walk->class)) {
+		if (is_wanted(pool, walk, page)) {
 			walk->page++;
 			*ret_page = page;
 			return true;

@@ -71,7 +71,7 @@ static unsigned open_counted(struct tn_pool *pool, uint64_t page,
 	unsigned since = TN_SLAB_FREE(w) - TN_SLAB_FREE(leased);
 	unsigned count = f + since < s->slots ? f + since : s->slots;
 
-	return tn_lease_end(pool, page, class, TN_SLAB_FREE(w), count);
+	return tn_lease_end(pool, page, class, TN_SLAB_FREE(w), count, NULL);
 }
 
 /* A slot of the dead's that is in our hands (KEPT). Return: 1 or -EUCLEAN */
@@ -175,7 +175,7 @@ int tn_slab_drained(struct tn_pool *pool, const struct tn_lane_ref *l,
 {
 	const struct tn_shape *s = tn_cache_shape(pool, class);
 
-	if (tn_lease_end(pool, page, class, 0, freed) < s->slots)
+	if (tn_lease_end(pool, page, class, 0, freed, NULL) < s->slots)
 		return 0;
 	return tn_slab_end_if_empty(pool, l, page, class, s);
 }

@@ -38,7 +38,7 @@
 #define TN_MAGIC 0x6c6f6f706e726174ULL          /* "tarnpool" */
 #define TN_CONTROL_MAGIC 0x6c7274636e726174ULL  /* "tarnctrl" */
 #define TN_LAYOUT_MAJOR 2 /* differs: refuse */
-#define TN_LAYOUT_MINOR 1 /* newer: fine */
+#define TN_LAYOUT_MINOR 2 /* newer: fine */
 
 #define TN_PAGE_SHIFT 12
 #define TN_PAGE_BYTES ((uint64_t)1 << TN_PAGE_SHIFT)
@@ -229,7 +229,8 @@ TN_SIZE(tn_area, 256);
  *        state : 2
  *        The count is in the top bits, so that adding to it touches nothing
  *        else. It is never below the number of slots whose tag is 0 but for
- *        frees that have stored the tag and not yet added here.
+ *        frees that have stored the tag and not yet added here. Lane and
+ *        client: the lessee; of an open slab whose own it is, or 0
  */
 struct tn_page {
 	tn_a64 word;

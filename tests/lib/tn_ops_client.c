@@ -185,6 +185,8 @@ const struct tn_deed tn_ops_client[] = {
 	  .pages = 100 },
 	{ "tarn_run_alloc, free", "65 pages", with_magazine, act_run,
 	  .pages = 64 },
+	{ "lane end", "its own slabs", three_classes, act_close, .pages = 64,
+	  .mib = 16 },
 	{ "lane flush", "three classes", three_classes, act_flush,
 	  .pages = 64 },
 	{ "lane end", "three classes", three_classes, act_close,

@@ -214,6 +214,28 @@ static void retire_used(struct tn_world *w, const struct tn_deed *op)
 	held_by(w, TN_LIVING, op->class, 1);
 }
 
+/* Slabs that are a lane's own */
+
+static void disown_used(struct tn_world *w, const struct tn_deed *op)
+{
+	furnish(w);
+	act_claim(w, op);
+	tn_ops_need(TN_SLAB_CLIENT(tn64_load_relaxed(&w->heap.pool.pages[
+			w->cursor.page_plus_1 - 1].slab)) == TN_DEAD);
+}
+
+static void claim_past_own(struct tn_world *w, const struct tn_deed *op)
+{
+	furnish(w);
+	held_by(w, TN_LIVING, op->class, 8);
+}
+
+static void claim_own_of_another(struct tn_world *w, const struct tn_deed *op)
+{
+	claim_past_own(w, op);
+	tn_ops_leave_pages(w, 0);
+}
+
 /* Caches */
 
 static void cache_claim(struct tn_world *w, const struct tn_deed *op)
@@ -295,6 +317,14 @@ const struct tn_deed tn_ops_slab[] = {
 	CLAIM("count too high, none", claim_miscounted_full, .class = 23,
 	      .n = 4, .odd = TN_ODD_COUNTS),
 	CLAIM("stale hints", claim_stale_hints, .class = 23, .n = 4),
+	CLAIM("new slab, its own", claim_first, .class = 3, .n = 8, .mib = 16),
+	CLAIM("its own slab", claim_at_cursor, .class = 3, .n = 8, .mib = 16),
+	CLAIM("the last of its own", claim_past_full, .class = 3, .n = 8,
+	      .mib = 16),
+	CLAIM("past another's own", claim_past_own, .class = 3, .n = 8,
+	      .mib = 16),
+	CLAIM("another's own, in need", claim_own_of_another, .class = 3,
+	      .n = 8, .mib = 16),
 	RETURN("one", return_some, .class = 3, .n = 1),
 	RETURN("64", return_some, .class = 3, .n = 64),
 	RETURN("to a full slab", return_to_full, .class = 23, .n = 2),
@@ -306,6 +336,9 @@ const struct tn_deed tn_ops_slab[] = {
 	RETURN("to a leased slab", return_to_leased, .class = 3, .n = 3),
 	RETURN("count too high", return_miscounted, .class = 23, .n = 3,
 	       .odd = TN_ODD_COUNTS),
+	{ .name = "slab retire", .edge = "its own, in use",
+	  .setup = disown_used, .act = act_retire, .class = 3, .n = 8,
+	  .mib = 16 },
 	{ .name = "slab retire", .edge = "empty", .setup = retire_empty,
 	  .act = act_retire, .class = 3, .n = 1 },
 	{ .name = "slab retire", .edge = "in use", .setup = retire_used,

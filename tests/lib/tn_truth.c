@@ -114,6 +114,16 @@ static bool hinted(const struct tn_pool *p, uint64_t page, unsigned class)
 					   area / 64]) >> area % 64 & 1;
 }
 
+/* Whose own it is, if he lives. */
+static bool is_owned(const struct tn_pool *p, uint64_t w)
+{
+	uint32_t owner = TN_SLAB_CLIENT(w);
+
+	return TN_SLAB_STATE(w) == TN_SLAB_OPEN && owner &&
+	       tn64_load_relaxed(&p->clients[TN_CLIENT_SLOT(owner)].state) ==
+	       (TN_CLIENT_ALIVE | owner);
+}
+
 static void look_at_slots(struct tn_truth *t, struct tn_pool *p,
 			  uint64_t page, unsigned class,
 			  const struct tn_shape *s, unsigned odd)
@@ -144,7 +154,8 @@ static void look_at_slots(struct tn_truth *t, struct tn_pool *p,
 	if (TN_SLAB_FREE(w) > f && !(odd & TN_ODD_COUNTS))
 		tn_truth_fault(t, TN_DOUBLED, "a slab's count is too high",
 			       page, w);
-	if (f && !(odd & TN_ODD_HINTS) && !hinted(p, page, class))
+	if (f && !(odd & TN_ODD_HINTS) && !hinted(p, page, class) &&
+	    !is_owned(p, w))
 		tn_truth_fault(t, TN_LEAKED, "no hint names an open slab", page,
 			       w);
 	if (f == s->slots && !(odd & TN_ODD_EMPTY))

@@ -245,6 +245,116 @@ static void the_census_finds_every_object_and_its_holder(void **state)
 	tn_heap_fini(&heap);
 }
 
+static uint64_t slab_of(const struct tn_slot *s)
+{ return tn_pool_off(&heap.pool, s->p) >> TN_PAGE_SHIFT & ~3ULL; }
+
+static unsigned claim_at(struct tn_lane_ref *l, struct tn_slab_cursor *cursor,
+			 struct tn_slot *out, unsigned want)
+{ return tn_slab_claim(&heap.pool, l, 3, cursor, out, want); }
+
+/* 16 MiB are enough for slabs of four pages to be somebody's own. */
+static void a_lane_s_own_slab_is_left_to_it(void **state)
+{
+	struct tn_slab_cursor mine = { 0 }, theirs = { 0 };
+	struct tn_lane_ref a, b;
+	struct tn_slot s[22];
+
+	(void)state;
+	tn_heap_init(&heap, 16 * MIB, TN_FIRST_FIT);
+	a = tn_heap_lane(&heap, 1, 0);
+	b = tn_heap_lane(&heap, 1, 1);
+	assert_int_equal(claim_at(&a, &mine, &s[0], 9), 9);
+	assert_int_equal(claim_at(&b, &theirs, &s[9], 3), 3);
+	assert_int_not_equal(slab_of(&s[0]), slab_of(&s[9]));
+	/* whatever others return to it */
+	give_back(&b, 3, &s[8], 1);
+	assert_int_equal(claim(&b, 3, &s[8], 1), 1);
+	assert_int_equal(slab_of(&s[8]), slab_of(&s[9]));
+	assert_int_equal(claim_at(&a, &mine, &s[12], 8), 8);
+	assert_int_equal(slab_of(&s[12]), slab_of(&s[0]));
+	/* who takes few has none: this one is b's, too */
+	assert_int_equal(claim(&a, 3, &s[20], 1), 1);
+	assert_int_equal(slab_of(&s[20]), slab_of(&s[9]));
+	/* once a has done with it, it is anybody's */
+	tn_slab_retire(&heap.pool, &a, 3, &mine);
+	assert_int_equal(claim(&b, 3, &s[21], 1), 1);
+	assert_int_equal(slab_of(&s[21]), slab_of(&s[0]));
+	give_back(&a, 3, s, 22);
+	assert_null(tn_heap_not_pristine(&heap.pool));
+	tn_heap_fini(&heap);
+}
+
+static void in_need_another_s_own_slab_is_used(void **state)
+{
+	struct tn_slab_cursor mine = { 0 };
+	struct tn_lane_ref a, b;
+	uint64_t page = 0;
+	struct tn_slot s[9];
+
+	(void)state;
+	tn_heap_init(&heap, 16 * MIB, TN_FIRST_FIT);
+	a = tn_heap_lane(&heap, 1, 0);
+	b = tn_heap_lane(&heap, 2, 0);
+	assert_int_equal(claim_at(&a, &mine, s, 8), 8);
+	while (tn_run_alloc(&heap.pool, &b, 1, TN_FIRST_FIT, &page) == 0)
+		;
+	assert_int_equal(claim(&b, 3, &s[8], 1), 1);
+	assert_int_equal(slab_of(&s[8]), slab_of(&s[0]));
+	assert_int_equal(claim_at(&a, &mine, s, 1), 1);
+	tn_heap_fini(&heap);
+}
+
+static void the_dead_s_own_slab_is_anybody_s(void **state)
+{
+	struct tn_slab_cursor mine = { 0 };
+	struct tn_lane_ref a, b;
+	struct tn_slot s[9];
+
+	(void)state;
+	tn_heap_init(&heap, 16 * MIB, TN_FIRST_FIT);
+	a = tn_heap_lane(&heap, 1, 0);
+	b = tn_heap_lane(&heap, 2, 0);
+	assert_int_equal(claim_at(&a, &mine, s, 8), 8);
+	tn16_store_relaxed(s[1].tag, TN_TAG_HELD | 2);
+	tn_heap_recover(&heap, 1);
+	assert_int_equal(claim(&b, 3, &s[8], 1), 1);
+	assert_int_equal(slab_of(&s[8]), slab_of(&s[0]));
+	tn_heap_fini(&heap);
+}
+
+/* Nor in the upper half of a pool. */
+static void large_slabs_of_small_pools_are_nobody_s_own(void **state)
+{
+	static const struct { uint64_t mib; unsigned class; bool own; } t[] = {
+		{ 8, 3, false }, { 16, 3, true }, { 64, 67, false },
+		{ 256, 67, true }, { 256, TN_CLASS_MOVABLE + 3, false },
+	};
+	struct tn_lane_ref l;
+	struct tn_slot s[8];
+
+	(void)state;
+	for (unsigned i = 0; i < TN_ARRAY_LEN(t); i++) {
+		uint64_t page;
+
+		tn_heap_init(&heap, t[i].mib * MIB, TN_FIRST_FIT);
+		l = tn_heap_lane(&heap, 1, 0);
+		assert_true(claim(&l, t[i].class, s, 8) >= 7);
+		page = tn_pool_off(&heap.pool, s->p) >> TN_PAGE_SHIFT;
+		page &= ~0ULL << heap.shapes[t[i].class].order;
+		assert_int_equal(TN_SLAB_CLIENT(tn64_load_relaxed(
+				 &heap.pool.pages[page].slab)), t[i].own);
+		tn_heap_fini(&heap);
+	}
+	tn_heap_init(&heap, 16 * MIB, TN_FIRST_FIT);
+	l = tn_heap_lane(&heap, 1, 0);
+	assert_int_equal(tn_run_alloc(&heap.pool, &l, 2048, TN_FIRST_FIT,
+				      &(uint64_t){ 0 }), 0);
+	assert_int_equal(claim(&l, 3, s, 8), 8);
+	assert_int_equal(TN_SLAB_CLIENT(tn64_load_relaxed(
+			 &heap.pool.pages[slab_of(s)].slab)), 0);
+	tn_heap_fini(&heap);
+}
+
 /* Four threads, lanes of two clients, claim and return at random. */
 struct churn { struct tn_lane_ref l; unsigned seed; };
 
@@ -315,6 +425,10 @@ int main(void)
 		TN_TEST(caches_are_found_by_name_and_keep_their_shape),
 		TN_TEST(roots_are_found_by_name),
 		TN_TEST(the_census_finds_every_object_and_its_holder),
+		TN_TEST(a_lane_s_own_slab_is_left_to_it),
+		TN_TEST(in_need_another_s_own_slab_is_used),
+		TN_TEST(the_dead_s_own_slab_is_anybody_s),
+		TN_TEST(large_slabs_of_small_pools_are_nobody_s_own),
 		TN_TEST(lanes_that_race_leave_nothing_behind),
 	};
 
