@@ -59,8 +59,8 @@ bool tn_home_grow(uint64_t was)
 }
 
 struct maps {
-	uint8_t *data, *meta, *control, *used;
-	uint64_t used_bytes;
+	uint8_t *data, *meta, *control, *used, *cold;
+	uint64_t bits_bytes;
 };
 
 static void unmap_all(struct maps *m, const struct tn_geo *geo)
@@ -68,17 +68,19 @@ static void unmap_all(struct maps *m, const struct tn_geo *geo)
 	tn_map_end(m->data, geo->data_bytes);
 	tn_map_end(m->meta, geo->meta_bytes);
 	tn_map_end(m->control, geo->control_bytes);
-	tn_map_end(m->used, m->used_bytes);
+	tn_map_end(m->used, m->bits_bytes);
+	tn_map_end(m->cold, m->bits_bytes);
 }
 
 static bool map_all(struct maps *m, const struct tn_geo *geo)
 {
-	m->used_bytes = geo->n_data_areas * TN_AREA_PAGES / 8;
+	m->bits_bytes = geo->n_data_areas * TN_AREA_PAGES / 8;
 	m->data = tn_map_aligned(geo->data_bytes, TN_AREA_BYTES);
 	m->meta = tn_map(geo->meta_bytes);
 	m->control = tn_map(geo->control_bytes);
-	m->used = tn_map(m->used_bytes);
-	return m->data && m->meta && m->control && m->used;
+	m->used = tn_map(m->bits_bytes);
+	m->cold = tn_map(m->bits_bytes);
+	return m->data && m->meta && m->control && m->used && m->cold;
 }
 
 static bool make(uint64_t data_bytes)
@@ -96,6 +98,7 @@ static bool make(uint64_t data_bytes)
 		       HOME_MARK);
 	tn_home.control = m.control;
 	tn_home.used = (tn_a64 *)(void *)m.used;
+	tn_home.cold = (tn_a64 *)(void *)m.cold;
 	tn_home.pool.shapes = tn_home.shapes;
 	tn_home.n_areas = geo.n_data_areas;
 	if (tn_pool_attach(&tn_home.pool, m.meta, m.data, &geo,

@@ -22,7 +22,7 @@ struct tn_home {
 	                        * what there is of it so far, else */
 	uint64_t n_areas;      /* that .pool.geo may grow to */
 	uint8_t *control;
-	tn_a64 *used;          /* a bit a page: see malloc/pages.h */
+	tn_a64 *used, *cold;   /* a bit a page each: see malloc/pages.c */
 	tn_a64 high;           /* no page from here on was ever used */
 	struct tn_shape shapes[TN_N_CLASSES];
 };

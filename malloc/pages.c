@@ -5,12 +5,16 @@
  *   page map   1 1 1 1 0 0 0 0 0 0      claimed (pool/run.c)
  *   used       1 1 1 1 1 1 1 0 0 0      may have memory behind it
  *                      '---'            idle: free, but not the system's yet
+ *   cold       0 0 0 0 0 1 1 0 0 0      idle since the last look at least
  *
  * Idle pages are good for the next who wants some, for they cost no page fault.
- * But there shall not be many of them: as soon as they are more than a quarter
- * of those at work, and some, half of them go back, those with the highest
- * addresses first, because the lowest are claimed first. They are looked at
- * when as much as could make a difference has been freed since the last look.
+ * But there shall not be many of them for long. Where they are more than a
+ * quarter of those at work, and some, those go back that have not been claimed
+ * for a second, so that a program keeps what it frees and allocates again and
+ * again; and of four times as many, any. Those with the highest addresses go
+ * first, because the lowest are claimed first, until half as many are left.
+ * They are looked at when as much as could make a difference has been freed
+ * since the last look.
  *
  * To give pages back is to claim them like a run, have the system drop what is
  * behind them, mark them as not used, and release them. So nobody writes to
@@ -18,10 +22,12 @@
  *
  * I1  Whoever hands out a page has marked it before. A page that is not marked
  *     reads as zero.
+ * I2  Who claims an idle page takes its cold mark away. It says which go back
+ *     first, and no more: who takes it away too late loses nothing.
  *
  * Who writes: a mark is set by whoever has the page, or a slot of its slab, and
- * cleared by whoever has claimed the page to give it back. Marks of other pages
- * stand in the same word: read-modify-write.
+ * cleared by whoever has claimed the page to give it back. A cold mark is set
+ * by who looks. Marks of other pages stand in the same word: read-modify-write.
  *
  * A fork in the middle: a page that was claimed to be given back is released
  * (malloc/seat.c), and is marked, or is not and zero.
@@ -34,6 +40,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "pool/row.h"
 #include "pool/run.h"
@@ -41,11 +48,14 @@
 /* Picked, not tuned: idle pages that nobody minds, 4 MiB. */
 #define IDLE_PAGES_LEAST 1024U
 #define IDLE_PART 4U
+#define MANY 4U /* times that are too many at once */
+#define COLD_MS 1000
 
 /* Pages freed since the last look, and how many make for another. */
 static tn_a64 freed;
 static tn_a64 next_look;
 static tn_a32 looking;
+static int64_t cold_since; /* when cold marks were set last, ms; who looks */
 
 /* Marks */
 
@@ -84,6 +94,8 @@ static void mark(uint64_t page, uint64_t n, bool zero)
 		was = tn64_load_relaxed(&tn_home.used[row]) & mask;
 		if (was != mask)
 			tn64_or_relaxed(&tn_home.used[row], mask);
+		if (tn64_load_relaxed(&tn_home.cold[row]) & mask)
+			tn64_and_relaxed(&tn_home.cold[row], ~mask);
 		if (zero)
 			clear(row, was);
 	}
@@ -188,19 +200,37 @@ static uint64_t top_stretch(uint64_t bits)
 	return tn_mask(end - n, n);
 }
 
-/* At least @want of the idle pages, from the highest down. */
-static uint64_t give_back_from_top(const struct tn_lane_ref *l, uint64_t want)
+/* At least @want of the idle pages, or of those that are cold, from the highest
+ * down. */
+static uint64_t give_back_from_top(const struct tn_lane_ref *l, uint64_t want,
+				   bool cold)
 {
 	uint64_t row = tn_div_up(tn64_load_relaxed(&tn_home.high),
 				 TN_ROW_PAGES);
 	uint64_t n = 0, idle, mask;
 
 	while (row-- && n < want)
-		for (idle = idle_in_row(row); idle && n < want; idle &= ~mask) {
+		for (idle = idle_in_row(row) &
+			    (cold ? tn64_load_relaxed(&tn_home.cold[row])
+				  : ~0ULL);
+		     idle && n < want; idle &= ~mask) {
 			mask = top_stretch(idle);
 			n += give_back(l, row, mask);
 		}
 	return n;
+}
+
+/* What is idle now is cold if it still is at the next look. */
+static void cool(void)
+{
+	uint64_t row = tn_div_up(tn64_load_relaxed(&tn_home.high),
+				 TN_ROW_PAGES), idle;
+
+	while (row--) {
+		idle = idle_in_row(row);
+		if (idle != tn64_load_relaxed(&tn_home.cold[row]))
+			tn64_store_relaxed(&tn_home.cold[row], idle);
+	}
 }
 
 struct pages_count { uint64_t used, idle; };
@@ -222,18 +252,35 @@ static struct pages_count count(void)
 	return c;
 }
 
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
 static void look(struct tn_seat *seat)
 {
+	const struct tn_lane_ref *l = &seat->rack.ref;
 	struct pages_count c = count();
 	uint64_t bound = IDLE_PAGES_LEAST + (c.used - c.idle) / IDLE_PART;
+	uint64_t next;
+	int64_t now = now_ms();
 
-	if (c.idle > bound)
-		c.idle -= give_back_from_top(&seat->rack.ref,
-					     c.idle - bound / 2);
+	if (c.idle > bound * MANY)
+		c.idle -= give_back_from_top(l, c.idle - bound * MANY / 2,
+					     false);
+	if (c.idle > bound && now - cold_since >= COLD_MS) {
+		c.idle -= give_back_from_top(l, c.idle - bound / 2, true);
+		cool();
+		cold_since = now;
+	}
 	tn64_store_relaxed(&freed, 0);
-	/* what the idle would have to grow by */
-	tn64_store_relaxed(&next_look, tn_max64(IDLE_PAGES_LEAST / 4,
-			c.idle < bound ? bound - c.idle : 0));
+	/* what the idle would have to grow by; and no more looks at rows than
+	 * pages are freed */
+	next = c.idle < bound ? bound - c.idle : c.used / TN_ROW_PAGES;
+	tn64_store_relaxed(&next_look, tn_max64(IDLE_PAGES_LEAST / 4, next));
 }
 
 void tn_pages_freed(struct tn_seat *seat, uint64_t n)
@@ -260,7 +307,7 @@ uint64_t tn_pages_trim(struct tn_seat *seat)
 {
 	tn32_store_relaxed(&seat->doing, TN_DOING_ALL);
 	tn_rack_flush(&seat->rack);
-	return give_back_from_top(&seat->rack.ref, UINT64_MAX);
+	return give_back_from_top(&seat->rack.ref, UINT64_MAX, false);
 }
 
 void tn_pages_forked(void)
