@@ -63,9 +63,11 @@ static int hand_word(struct tn_audit *a, const struct tn_audit_op *s,
 		return 0;
 	if (!written)
 		ok = false;
+	else if (page == s->page && word == (TN_PAGE_RUN | s->pages << 8))
+		/* a slab's, too: of a run that the lane keeps, or is to */
+		ok = !slab;
 	else if (s->kind == TN_OP_RUN)
-		ok = page == s->page && !slab &&
-		     word == (TN_PAGE_RUN | s->pages << 8);
+		ok = false;
 	else
 		ok = (!word ||
 		      (word == TN_PAGE_SLAB_WORD(TN_PAGE_CLASS(word),
@@ -99,7 +101,7 @@ static int hand_tags(struct tn_audit *a, const struct tn_audit_op *s,
 		     uint64_t page, bool written)
 {
 	uint16_t tag = (uint16_t)tn_look_tags(a, page, 0, 0);
-	bool first = written && s->kind == TN_OP_RUN && page == s->page;
+	bool first = written && page == s->page;
 	uint64_t seen;
 
 	if (first && tag && !is_holder(a, s, tag))

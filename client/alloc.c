@@ -71,15 +71,25 @@ static tn_cold void *alloc_run(struct tarn_pool *pool, uint64_t pages,
 	return pool->p.data + (page << TN_PAGE_SHIFT);
 }
 
+/* One that this thread keeps, or NULL. */
+static inline void *kept_run(struct tarn_pool *pool, uint64_t pages)
+{
+	return tn_likely(tn_thread.key == pool->key) ?
+	       tn_rack_pop_run(&tn_thread.lane->rack, pages) : NULL;
+}
+
 static void *alloc_bytes(struct tarn_pool *pool, uint64_t bytes)
 {
+	uint64_t pages = tn_div_up(bytes, TN_PAGE_BYTES);
+	void *p;
+
 	if (!bytes || bytes > pool->p.geo.data_bytes) {
 		int r = tn_client_check(pool, TARN_PRODUCER);
 
 		return tn_null_errno(r < 0 ? r : -EINVAL);
 	}
-	return alloc_run(pool, tn_div_up(bytes, TN_PAGE_BYTES),
-			 pool->p.policy);
+	p = kept_run(pool, pages);
+	return p ? p : alloc_run(pool, pages, pool->p.policy);
 }
 
 TARN_API void *tarn_alloc(struct tarn_pool *pool, size_t size)
@@ -123,9 +133,13 @@ TARN_API void *tarn_cache_alloc(struct tarn_cache *cache)
 TARN_API void *tarn_run_alloc(struct tarn_pool *pool, size_t pages,
 			      enum tarn_policy policy)
 {
+	void *p = NULL;
+
 	if (policy && (policy < TARN_FIRST_FIT || policy > TARN_WORST_FIT))
 		return tn_null_errno(-EINVAL);
-	return alloc_run(pool, pages, policy ? policy : pool->p.policy);
+	if (!policy || policy == pool->p.policy)
+		p = kept_run(pool, pages);
+	return p ? p : alloc_run(pool, pages, policy ? policy : pool->p.policy);
 }
 
 /* Free */
@@ -137,9 +151,6 @@ static int misuse(const struct tarn_pool *pool, int r)
 		abort();
 	return r;
 }
-
-/* What kinds of object a call frees. */
-enum { ANY_CLASS = TN_ANY_CLASS, RUNS_ONLY = -2 };
 
 int tn_lane_dispose(struct tarn_lane *lane, uint64_t off)
 {
@@ -163,8 +174,8 @@ static tn_cold int free_slow(struct tarn_pool *pool, void *p, int class)
 	if (!lane)
 		return -errno;
 	r = tn_object_find(&pool->p, tn_pool_off(&pool->p, p), &obj);
-	if (r == 0 && class != ANY_CLASS &&
-	    (class == RUNS_ONLY ? !obj.pages
+	if (r == 0 && class != TN_ANY_CLASS &&
+	    (class == TN_RUNS_ONLY ? !obj.pages
 				: obj.pages || (int)obj.class != class))
 		r = -EINVAL;
 	if (r == 0)
@@ -175,14 +186,28 @@ static tn_cold int free_slow(struct tarn_pool *pool, void *p, int class)
 	return tn_rack_dispose(&lane->rack, p, &obj);
 }
 
+/* A run that is kept, or none. */
+static __attribute__((__noinline__))
+int free_run(struct tarn_pool *pool, void *p, int class)
+{
+	if (tn_likely(tn_thread.key == pool->key) && class < 0 &&
+	    tn_likely(tn_rack_push_run(&tn_thread.lane->rack, &pool->p, p)))
+		return 0;
+	return free_slow(pool, p, class);
+}
+
 /* The object is in another slab than the last one was. */
 static __attribute__((__noinline__))
 int free_far(struct tarn_pool *pool, void *p, int class)
 {
+	struct tarn_lane *lane = tn_thread.lane;
+	uint64_t page;
+
 	if (tn_likely(tn_thread.key == pool->key) &&
-	    tn_likely(tn_rack_push(&tn_thread.lane->rack, &pool->p, p, class)))
-		return 0;
-	return free_slow(pool, p, class);
+	    tn_likely(tn_rack_push_far(&lane->rack, &pool->p, p, class,
+				       &page)))
+		return tn_rack_pushed(&lane->rack, page);
+	return free_run(pool, p, class);
 }
 
 /* The usual paths, if this is the pool that the thread used last; else all of
@@ -197,13 +222,13 @@ int free_slot(struct tarn_pool *pool, void *p, int class)
 }
 
 TARN_API int tarn_free(struct tarn_pool *pool, void *p)
-{ return free_slot(pool, p, ANY_CLASS); }
+{ return free_slot(pool, p, TN_ANY_CLASS); }
 
 TARN_API int tarn_cache_free(struct tarn_cache *cache, void *p)
 { return free_slot(cache->pool, p, (int)cache->class); }
 
 TARN_API int tarn_run_free(struct tarn_pool *pool, void *p)
-{ return free_slow(pool, p, RUNS_ONLY); }
+{ return free_run(pool, p, TN_RUNS_ONLY); }
 
 /* Size */
 

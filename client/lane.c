@@ -113,12 +113,9 @@ static struct tarn_lane *lane_start(struct tarn_pool *pool)
 	}
 	pool->lanes[ref.index] = lane;
 	tn_lane_start(&pool->p, &ref);
-	lane->rack.ref = ref;
+	tn_rack_start(&lane->rack, &pool->p, &ref, pool->p.geo.data_bytes);
 	lane->pool = pool;
 	lane->key = pool->key;
-	lane->rack.pool = &pool->p;
-	lane->rack.held = (uint16_t)(TN_TAG_HELD | pool->client);
-	lane->rack.kept = (uint16_t)(TN_TAG_KEPT | pool->client);
 	lane->pins = tn_lane_pins(&pool->p.geo, pool->control, ref.index);
 	lane->started = 1;
 	return lane;

@@ -61,7 +61,6 @@ static void *slot_alloc(struct tn_seat *seat, unsigned class)
 			r = tn_rack_fill(rack, class);
 		} while (r == -ENOMEM && tn_home_grow(areas));
 		if (r == -ENOMEM) {
-			tn32_store_relaxed(&seat->doing, TN_DOING_ALL);
 			tn_rack_flush(rack);
 			r = tn_rack_fill(rack, class);
 		}
@@ -87,7 +86,7 @@ static void *from_home(size_t size, size_t align, bool zero)
 		while (1ULL << tn_shape_align(&tn_home.shapes[class]) < align)
 			class++;
 	}
-	seat = tn_seat_enter(slot ? TN_DOING_CLASS(class) : TN_DOING_RUN);
+	seat = tn_seat_enter();
 	if (!seat)
 		return NULL;
 	if (slot)
@@ -99,6 +98,17 @@ static void *from_home(size_t size, size_t align, bool zero)
 	return slot && p && zero ? memset(p, 0, size) : p;
 }
 
+/* One that this thread keeps, or NULL: a run starts at a multiple of its
+ * length, rounded up. */
+static inline void *kept_run(size_t size, size_t align, bool zero)
+{
+	size_t bytes = tn_round_up(size, TN_PAGE_BYTES);
+	void *p = align > size ? NULL :
+		  tn_rack_pop_run(&tn_seat_mine->rack, bytes >> TN_PAGE_SHIFT);
+
+	return p && zero ? memset(p, 0, size) : p;
+}
+
 /* All that is not popped from a magazine; errno as it was, or ENOMEM. */
 static noinline void *alloc_slow(size_t size, size_t align, bool zero)
 {
@@ -107,6 +117,10 @@ static noinline void *alloc_slow(size_t size, size_t align, bool zero)
 
 	if (size > PTRDIFF_MAX)
 		return no_memory();
+	if (size > TN_CLASS_BYTES_MAX)
+		p = kept_run(size, align, zero);
+	if (p)
+		return p;
 	size = size ? size : 1;
 	if (tn_named_is_on()) {
 		p = tn_named_alloc(size, align);
@@ -230,8 +244,7 @@ static int free_home(void *p)
 	r = tn_object_find(&tn_home.pool, off, &obj);
 	if (r < 0)
 		return r;
-	seat = tn_seat_enter(obj.pages ? TN_DOING_RUN
-				       : TN_DOING_CLASS(obj.class));
+	seat = tn_seat_enter();
 	if (!seat)
 		return 0; /* no lane, no memory for one: it stays */
 	r = tn_object_release(&tn_home.pool, &seat->rack.ref, off, &obj);
@@ -261,13 +274,25 @@ static noinline void free_slow(void *p)
 	errno = saved;
 }
 
+/* A run that is kept, or none. */
+static noinline void free_run(void *p)
+{
+	if (!tn_rack_push_run(&tn_seat_mine->rack, &tn_home.pool, p))
+		free_slow(p);
+}
+
 API void free(void *p)
 {
 	struct tn_rack *rack = &tn_seat_mine->rack;
 
-	if (!tn_rack_push_near(rack, p, TN_ANY_CLASS) &&
-	    !tn_rack_push(rack, &tn_home.pool, p, TN_ANY_CLASS))
-		free_slow(p);
+	uint64_t page;
+
+	if (tn_rack_push_near(rack, p, TN_ANY_CLASS))
+		return;
+	if (tn_rack_push_far(rack, &tn_home.pool, p, TN_ANY_CLASS, &page))
+		tn_rack_pushed(rack, page);
+	else
+		free_run(p);
 }
 
 /* Size */
@@ -304,7 +329,7 @@ API size_t malloc_usable_size(void *p)
 
 static bool resize_run(const struct tn_object *obj, size_t size)
 {
-	struct tn_seat *seat = tn_seat_enter(TN_DOING_RUN);
+	struct tn_seat *seat = tn_seat_enter();
 	bool done;
 
 	if (!seat)
@@ -387,7 +412,7 @@ API void *reallocarray(void *p, size_t n, size_t size)
 
 API int malloc_trim(size_t pad)
 {
-	struct tn_seat *seat = tn_seat_enter(TN_DOING_ALL);
+	struct tn_seat *seat = tn_seat_enter();
 	int saved = errno;
 	uint64_t n = 0;
 

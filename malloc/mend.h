@@ -7,19 +7,13 @@
  */
 #include "malloc/seat.h"
 
-struct tn_mend {
-	const struct tn_lane_ref *lane; /* of a seat like that; NULL: none */
-	bool runs;
-	uint64_t classes[2];   /* a bit a class */
-};
+/* Was a seat in the middle of something? Then all that it keeps may be in
+ * disorder, and is forgotten. Its lane's op is ended already. */
+bool tn_mend_forget(struct tn_seat *seat);
 
-/* Notes what a seat was doing, and empties the magazines that this may have
- * left in disorder. Its lane's op is ended already. */
-void tn_mend_note(struct tn_mend *mend, struct tn_seat *seat);
+/* Makes what a seat keeps look HELD; or undoes it. */
+void tn_mend_hide(struct tn_seat *seat, bool hide);
 
-/* Makes what is in a seat's magazines of those classes look HELD; or undoes
- * it. */
-void tn_mend_hide(const struct tn_mend *mend, struct tn_seat *seat, bool hide);
-
-/* Frees what is KEPT still, and ends the leases. */
-void tn_mend_pages(const struct tn_mend *mend);
+/* Frees what is KEPT still, and ends all leases. @l: of a lane that nobody
+ * has. */
+void tn_mend_pages(const struct tn_lane_ref *l);

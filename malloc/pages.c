@@ -122,7 +122,6 @@ void *tn_pages_alloc(struct tn_seat *seat, uint64_t n, uint64_t align,
 				 &page);
 	} while (r == -ENOMEM && tn_home_grow(areas));
 	if (r == -ENOMEM) {
-		tn32_store_relaxed(&seat->doing, TN_DOING_ALL);
 		tn_rack_flush(rack);
 		r = tn_run_alloc(rack->pool, &rack->ref, n, TN_FIRST_FIT,
 				 &page);
@@ -305,7 +304,6 @@ void tn_pages_freed(struct tn_seat *seat, uint64_t n)
 
 uint64_t tn_pages_trim(struct tn_seat *seat)
 {
-	tn32_store_relaxed(&seat->doing, TN_DOING_ALL);
 	tn_rack_flush(&seat->rack);
 	return give_back_from_top(&seat->rack.ref, UINT64_MAX, false);
 }

@@ -11,8 +11,8 @@
  * had their say. From then on, and if all lanes are taken, it shares one lane
  * with others like it, under a lock.
  *
- * I1  A magazine's slots are KEPT and in no other magazine, but for those of
- *     the class that the seat is *doing* something with. (pool/magazine.h)
+ * I1  A magazine's slots are KEPT and in no other magazine, and a cache's runs
+ *     likewise, but in a seat that is *doing* something. (pool/magazine.h)
  * I2  The common seat is used under the lock alone.
  *
  * Who writes: a seat, its thread; in a child, for the threads that are not
@@ -24,9 +24,9 @@
  * left it (malloc/home.h). Then, before anything else there:
  *   F1 a run or slab half made or given back: the lane's record says how far it
  *      came (pool/run.c)
- *   F2 a seat that was doing something: its magazine of that class is emptied,
- *      and malloc/mend.c finds in the slabs what was in it, and their leases
- *   F3 a slot popped and not yet tagged HELD, or tagged KEPT and not yet
+ *   F2 a seat that was doing something: all it keeps is forgotten, and found
+ *      by malloc/mend.c in the slabs and runs, and their leases
+ *   F3 a slot or run popped and not yet tagged HELD, or tagged KEPT and not yet
  *      pushed: one object of a thread that is not there; lost to the child
  *   F4 a seat half made: not among seats[] yet, so nobody's; its lane stays
  *      taken. A magazine half prepared: has no base yet, and is emptied as F2
@@ -34,7 +34,8 @@
  * the next who sits there.
  *
  * What it does not do: find that a thread ended without its destructors
- * (a bare clone()). Its lane stays taken.
+ * (a bare clone()). Its lane stays taken. Nor is it for who forks in a handler
+ * of signals that came in the middle of an allocation, and allocates there.
  */
 #include "malloc/seat.h"
 
@@ -76,10 +77,8 @@ static struct tn_seat *seat_at(struct tn_lane_ref ref)
 	if (!seat)
 		return NULL;
 	tn_lane_start(&tn_home.pool, &ref);
-	seat->rack.ref = ref;
-	seat->rack.pool = &tn_home.pool;
-	seat->rack.held = TN_TAG_HELD | TN_HOME_CLIENT;
-	seat->rack.kept = TN_TAG_KEPT | TN_HOME_CLIENT;
+	tn_rack_start(&seat->rack, &tn_home.pool, &ref,
+		      tn_home.n_areas * TN_AREA_BYTES);
 	tn_fence_compiler(); /* a fork finds it whole or not at all */
 	seats[ref.index] = seat;
 	return seat;
@@ -158,7 +157,7 @@ static struct tn_seat *common(void)
 	return seat;
 }
 
-struct tn_seat *tn_seat_enter(unsigned doing)
+struct tn_seat *tn_seat_enter(void)
 {
 	struct tn_seat *seat = tn_seat_mine;
 
@@ -172,7 +171,7 @@ struct tn_seat *tn_seat_enter(unsigned doing)
 		if (!seat)
 			return NULL;
 	}
-	tn32_store_relaxed(&seat->doing, doing);
+	tn32_store_relaxed(&seat->doing, true);
 	tn_fence_compiler();
 	return seat;
 }
@@ -180,7 +179,7 @@ struct tn_seat *tn_seat_enter(unsigned doing)
 void tn_seat_leave(struct tn_seat *seat)
 {
 	tn_fence_compiler();
-	tn32_store_relaxed(&seat->doing, TN_DOING_NOTHING);
+	tn32_store_relaxed(&seat->doing, false);
 	if (seat == seats[COMMON])
 		pthread_mutex_unlock(&common_lock);
 }
@@ -191,12 +190,12 @@ void tn_seat_quit(void)
 
 	if (seat == &nobody)
 		return;
-	tn32_store_relaxed(&seat->doing, TN_DOING_ALL);
+	tn32_store_relaxed(&seat->doing, true);
 	tn_fence_compiler();
 	tn_rack_flush(&seat->rack);
 	tn_lane_end(&tn_home.pool, &seat->rack.ref);
 	tn_fence_compiler();
-	tn32_store_relaxed(&seat->doing, TN_DOING_NOTHING);
+	tn32_store_relaxed(&seat->doing, false);
 	tn_seat_mine = &nobody;
 	lane_rest(&seat->rack.ref);
 }
@@ -223,20 +222,20 @@ static bool orphan(uint32_t i)
 		tn64_load_relaxed(&lane_ref(i).rec->state));
 }
 
-static void mend_all(const struct tn_mend *mend, uint32_t n)
+static void mend_all(const struct tn_lane_ref *l, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++)
 		if (seats[i])
-			tn_mend_hide(mend, seats[i], true);
-	tn_mend_pages(mend);
+			tn_mend_hide(seats[i], true);
+	tn_mend_pages(l);
 	for (uint32_t i = 0; i < n; i++)
 		if (seats[i])
-			tn_mend_hide(mend, seats[i], false);
+			tn_mend_hide(seats[i], false);
 }
 
 void tn_seat_forked(void)
 {
-	struct tn_mend mend = { 0 };
+	const struct tn_lane_ref *of_one = NULL; /* who was at something */
 	uint32_t n = tn_home.control ?
 		     (uint32_t)tn_lanes_used(tn_home.control) : 0;
 
@@ -247,12 +246,13 @@ void tn_seat_forked(void)
 			continue;
 		if (tn64_load_relaxed(&l.rec->op))
 			tn_run_resume(&tn_home.pool, &l);
-		tn_mend_note(&mend, seats[i]);
+		if (tn_mend_forget(seats[i]))
+			of_one = &seats[i]->rack.ref;
 	}
 	/* who forks in a handler of signals may be in the middle, too; then
 	 * what is KEPT may be his */
-	if (mend.lane && !tn32_load_relaxed(&tn_seat_mine->doing))
-		mend_all(&mend, n);
+	if (of_one && !tn32_load_relaxed(&tn_seat_mine->doing))
+		mend_all(of_one, n);
 	for (uint32_t i = 0; i < n; i++) {
 		if (!orphan(i))
 			continue;

@@ -10,14 +10,9 @@
 #include "malloc/home.h"
 #include "pool/magazine.h"
 
-/* What a seat's thread is at, for a fork that comes in the middle. */
-#define TN_DOING_NOTHING 0U
-#define TN_DOING_CLASS(c) ((c) + 1) /* the class's magazine and slabs */
-#define TN_DOING_RUN 1001U          /* a run */
-#define TN_DOING_ALL 1002U          /* any of it */
-
 struct tn_seat {
-	tn_a32 doing;          /* in a child, the last word of the parent's */
+	tn_a32 doing;          /* something, for a fork in the middle of it: in
+	                        * a child, the last word of the parent's */
 	uint32_t freed_pages;  /* since they were last told: malloc/pages.h */
 	struct tn_rack rack;
 };
@@ -28,7 +23,7 @@ extern __thread struct tn_seat *tn_seat_mine
 /* For all that is not on the usual paths: this thread's seat, or the common
  * one, which is kept until tn_seat_leave(). NULL: there is no home heap, or no
  * memory for a seat. */
-struct tn_seat *tn_seat_enter(unsigned doing);
+struct tn_seat *tn_seat_enter(void);
 void tn_seat_leave(struct tn_seat *seat);
 
 /* The thread works in another way from now on: see malloc/named.h. */

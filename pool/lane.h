@@ -12,12 +12,14 @@
  * the compiler must be kept from moving them: tn_fence_compiler().
  */
 #include "pool/pool.h"
+#include "pool/runcache.h"
 
 struct tn_lane_ref {
 	uint8_t *control;    /* the control file, mapped writable */
 	struct tn_lane *rec; /* the lane's record in it */
 	uint32_t client;     /* id */
 	uint32_t index;      /* of the lane in the client */
+	struct tn_run_cache *cache; /* private; NULL: it keeps no runs */
 };
 
 static inline struct tn_lane *tn_lane_rec(const struct tn_geo *geo,

@@ -132,7 +132,9 @@ int tn_lease_end_slab(struct tn_pool *pool, const struct tn_lane_ref *l,
 	tn_hint_clear(pool, page);
 	if (class == TN_CLASS_HANDLE)
 		tn_handle_end_slab(pool, page, n);
-	return tn_run_drop(pool, l, TN_OP_SLAB, page, n);
+	return class < TN_CLASS_MOVABLE ?
+	       tn_run_put(pool, l, TN_OP_SLAB, page, n) :
+	       tn_run_drop(pool, l, TN_OP_SLAB, page, n);
 }
 
 int tn_slab_end_if_empty(struct tn_pool *pool, const struct tn_lane_ref *l,

@@ -2,7 +2,8 @@
 #pragma once
 /*
  * A thread's private half of a lane: a rack of magazines. For each class there
- * is one, of slots that are free to this client alone.
+ * is one, of slots that are free to this client alone; and for whole pages a
+ * cache of short runs (pool/runcache.h).
  *
  *   alloc  pop a slot, tag = HELD        free  tag = KEPT, push the slot
  *
@@ -13,12 +14,17 @@
  * Nothing here is needed by anybody else. A process that is killed takes its
  * magazines with it, and the tags (HELD or KEPT by its client id) tell who
  * recovers it what was in them.
+ *
+ * A magazine has so many bytes of its own. What one that is much used has
+ * beyond, and the runs, share a bound: in all a thread keeps TN_RACK_ROOM at
+ * most to itself, and what is the classes' own.
  */
 #include "base/bits.h"
 #include "pool/hold.h"
 #include "pool/slab.h"
 
 #define TN_MAG_SLOTS 1024U /* one more than a magazine ever holds */
+#define TN_RACK_ROOM ((uint64_t)4 << 20) /* bytes; less in small pools */
 
 /* A cache line. All zero before first use, when it is empty and full. */
 struct tn_mag {
@@ -28,7 +34,7 @@ struct tn_mag {
 	uint64_t recip;        /* of the class's shape */
 	struct tn_slab_cursor cursor;
 	uint32_t batch;        /* how many to claim at the next filling */
-	uint32_t most;         /* slots; how far the limit may grow */
+	uint32_t own;          /* slots; a limit beyond costs .runs.room */
 	uint32_t slab_bytes;   /* of a slab's slots together */
 	uint32_t filled;       /* since it was full last */
 	uint32_t reserved[2];
@@ -50,17 +56,27 @@ struct tn_near {
 	struct tn_mag *mag;
 };
 
-/* All zero but for what comes before .last, it is ready and empty. */
+/* What a free looks at first is a cache line. */
 struct tn_rack {
-	struct tn_pool *pool;
-	struct tn_lane_ref ref;
+	_Alignas(64) struct tn_near near;
 	uint16_t held;         /* tags of this client */
 	uint16_t kept;
 	uint32_t last;         /* the page of the slab freed to last */
-	struct tn_near near;
+	struct tn_pool *pool;
+	struct tn_lane_ref ref;
+	uint64_t room;         /* bytes: what .runs.room is if none is used */
+	uint32_t refused;      /* how often a limit was not to grow */
+	uint32_t victim;       /* whose was lowered for others last, plus 1 */
+	struct tn_run_cache runs;
 	_Alignas(64) struct tn_mag mags[TN_N_CLASSES];
+	uint32_t runs_at[TN_RUN_CACHE_PAGES + 1][TN_RUN_CACHE_DEPTH];
 	struct tn_slot slots[TN_N_CLASSES][TN_MAG_SLOTS];
 };
+
+/* A lane's private half, all zero or as the lane had it last, is ready for its
+ * thread. @bytes: of the pool, or what it may grow to. */
+void tn_rack_start(struct tn_rack *rack, struct tn_pool *pool,
+		   const struct tn_lane_ref *ref, uint64_t bytes);
 
 /* Fills a class's empty magazine; its first use prepares it. Return: 0;
  * -EINVAL (no such class); -ENOMEM: what the other magazines keep may help,
@@ -71,8 +87,15 @@ int tn_rack_fill(struct tn_rack *rack, unsigned class);
  * Return: 0, -EINVAL (no such class), -EUCLEAN. */
 int tn_rack_dispose(struct tn_rack *rack, void *p, const struct tn_object *obj);
 
-/* Gives everything that is in the magazines back to the slabs. */
+/* Gives back all that the thread keeps, slots and runs. */
 void tn_rack_flush(struct tn_rack *rack);
+
+/* Keeps nothing any more, and gives nothing back: for who has had the tags
+ * looked through, or is going to. */
+void tn_rack_forget(struct tn_rack *rack);
+
+/* Remembers the slab at a page, whose word is that of one. Return: 0 */
+int tn_rack_note(struct tn_rack *rack, uint64_t page);
 
 /* Takes the youngest slot of a magazine that is not empty. */
 static inline void *tn_rack_pop(struct tn_rack *rack, struct tn_mag *m)
@@ -85,7 +108,21 @@ static inline void *tn_rack_pop(struct tn_rack *rack, struct tn_mag *m)
 	return p;
 }
 
+/* Takes the youngest run of @n pages that is kept; NULL: there is none. */
+static inline void *tn_rack_pop_run(struct tn_rack *rack, uint64_t n)
+{
+	struct tn_pool *pool = rack->pool;
+	uint64_t page;
+
+	if (!tn_run_cache_has(&rack->runs, n))
+		return NULL;
+	page = tn_run_cache_pop(&rack->runs, n);
+	tn16_store_relaxed(&pool->tags[tn_tag_index(page, 0)], rack->held);
+	return pool->data + (page << TN_PAGE_SHIFT);
+}
+
 #define TN_ANY_CLASS (-1)
+#define TN_RUNS_ONLY (-2)
 
 static inline __attribute__((always_inline))
 bool tn_rack_holds(const struct tn_rack *rack, const tn_a16 *tag)
@@ -98,12 +135,13 @@ bool tn_rack_holds(const struct tn_rack *rack, const tn_a16 *tag)
 }
 
 static inline __attribute__((always_inline))
-void tn_rack_put(struct tn_rack *rack, struct tn_mag *m, struct tn_slot slot)
+void tn_rack_put(struct tn_rack *rack, struct tn_mag *m, struct tn_slot *top,
+		 struct tn_slot slot)
 {
 	tn16_store_relaxed(slot.tag, rack->kept);
-	*m->top = slot;
+	*top = slot;
 	tn_fence_compiler(); /* a fork finds no slot that is not there yet */
-	m->top++;
+	m->top = top + 1;
 }
 
 /*
@@ -118,7 +156,8 @@ static inline __attribute__((always_inline))
 bool tn_rack_push_near(struct tn_rack *rack, void *p, int class)
 {
 	const struct tn_near *near = &rack->near;
-	uint64_t in_slab = (uint64_t)((uint8_t *)p - near->data), slot;
+	uint64_t in_slab = (uint64_t)((uint8_t *)p - near->data);
+	unsigned __int128 quotient;
 	struct tn_mag *m = near->mag;
 	struct tn_slot *top;
 	tn_a16 *tag;
@@ -138,50 +177,30 @@ bool tn_rack_push_near(struct tn_rack *rack, void *p, int class)
 		m->top = top + 1;
 		return true;
 	}
-	slot = (uint64_t)((unsigned __int128)in_slab * near->recip >> 64);
-	tag = near->tags + tn_tag_index(0, slot);
+	quotient = (unsigned __int128)in_slab * near->recip;
+	tag = near->tags + tn_tag_index(0, (uint64_t)(quotient >> 64));
 	if (tn_unlikely(top == m->limit ||
-			in_slab * near->recip >= near->recip ||
+			(uint64_t)quotient >= near->recip ||
 			!tn_rack_holds(rack, tag)))
 		return false;
-	tn_rack_put(rack, m, (struct tn_slot){ p, tag });
+	tn_rack_put(rack, m, top, (struct tn_slot){ p, tag });
 	return true;
-}
-
-/* Remembers a slab that two in a row came back to. A fork in the middle finds
- * none. */
-static inline __attribute__((always_inline))
-void tn_rack_note(struct tn_rack *rack, struct tn_mag *m, uint64_t page)
-{
-	struct tn_near *near = &rack->near;
-	struct tn_pool *pool = rack->pool;
-
-	if (rack->last == (uint32_t)page) {
-		near->bytes = 0;
-		tn_fence_compiler();
-		near->data = pool->data + (page << TN_PAGE_SHIFT);
-		near->word = &pool->pages[page].word;
-		near->seen = TN_PAGE_SLAB_WORD(m - rack->mags, 0);
-		near->recip = m->recip;
-		near->tags = &pool->tags[tn_tag_index(page, 0)];
-		near->mag = m;
-		tn_fence_compiler();
-		near->bytes = m->slab_bytes;
-	}
-	rack->last = (uint32_t)page;
 }
 
 /*
  * Frees an object if that is simple: one comparison each for: the place is in
  * the pool; in a slab's page, of @class; there is room; a slot starts here; we
- * hold it. Return: false: nothing was done, something is not so.
+ * hold it. Return: false: nothing was done, something is not so. If it was,
+ * tn_rack_pushed() comes next, with the slab's first page.
  */
 static inline __attribute__((always_inline))
-bool tn_rack_push(struct tn_rack *rack, struct tn_pool *pool, void *p,
-		  int class)
+bool tn_rack_push_far(struct tn_rack *rack, struct tn_pool *pool, void *p,
+		      int class, uint64_t *ret_page)
 {
 	uint64_t off = tn_pool_off(pool, p), page = off >> TN_PAGE_SHIFT;
-	uint64_t word, in_slab, slot;
+	unsigned __int128 quotient;
+	uint64_t word, in_slab;
+	struct tn_slot *top;
 	struct tn_mag *m;
 	tn_a16 *tag;
 
@@ -195,15 +214,62 @@ bool tn_rack_push(struct tn_rack *rack, struct tn_pool *pool, void *p,
 		return false;
 	m = &rack->mags[TN_PAGE_CLASS(word)];
 	page -= TN_PAGE_BACK(word);
+	top = m->top;
 	in_slab = off - (page << TN_PAGE_SHIFT);
-	if (tn_unlikely(m->top == m->limit || in_slab >= m->slab_bytes ||
-			in_slab * m->recip >= m->recip))
+	quotient = (unsigned __int128)in_slab * m->recip;
+	if (tn_unlikely(top == m->limit || in_slab >= m->slab_bytes ||
+			(uint64_t)quotient >= m->recip))
 		return false;
-	slot = (uint64_t)((unsigned __int128)in_slab * m->recip >> 64);
-	tag = &pool->tags[tn_tag_index(page, slot)];
+	tag = &pool->tags[tn_tag_index(page, (uint64_t)(quotient >> 64))];
 	if (tn_unlikely(!tn_rack_holds(rack, tag)))
 		return false;
-	tn_rack_put(rack, m, (struct tn_slot){ p, tag });
-	tn_rack_note(rack, m, page);
+	tn_rack_put(rack, m, top, (struct tn_slot){ p, tag });
+	*ret_page = page;
+	return true;
+}
+
+/* If two in a row came back to a slab, the next may, too. A function of its own
+ * because a call in the middle of the one above would cost it registers: as the
+ * last thing that a caller does it costs nothing. Return: 0 */
+static inline __attribute__((always_inline))
+int tn_rack_pushed(struct tn_rack *rack, uint64_t page)
+{
+	if (tn_unlikely(rack->last == (uint32_t)page))
+		return tn_rack_note(rack, page);
+	rack->last = (uint32_t)page;
+	return 0;
+}
+
+/* Both. */
+static inline bool tn_rack_push(struct tn_rack *rack, struct tn_pool *pool,
+				void *p, int class)
+{
+	uint64_t page;
+
+	return tn_rack_push_far(rack, pool, p, class, &page) &&
+	       tn_rack_pushed(rack, page) == 0;
+}
+
+/* The same for a run: it is short, and there is room to keep it. */
+static inline __attribute__((always_inline))
+bool tn_rack_push_run(struct tn_rack *rack, struct tn_pool *pool, void *p)
+{
+	uint64_t off = tn_pool_off(pool, p), page = off >> TN_PAGE_SHIFT;
+	uint64_t word, n;
+	tn_a16 *tag;
+
+	if (tn_unlikely(off >= pool->geo.data_bytes || off % TN_PAGE_BYTES))
+		return false;
+	word = tn64_load_relaxed(&pool->pages[page].word);
+	n = TN_PAGE_PAGES(word);
+	tag = &pool->tags[tn_tag_index(page, 0)];
+	if (tn_unlikely(TN_PAGE_KIND(word) != TN_PAGE_RUN ||
+			n > pool->geo.n_pages - page ||
+			!tn_run_cache_takes(&rack->runs, page, n) ||
+			n << TN_PAGE_SHIFT > rack->runs.room ||
+			!tn_rack_holds(rack, tag)))
+		return false;
+	tn16_store_relaxed(tag, rack->kept);
+	tn_run_cache_push(&rack->runs, page, n);
 	return true;
 }

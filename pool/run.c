@@ -23,6 +23,9 @@
  * that loses a race half-way up turns round in the same manner, and so does
  * one that only wanted to have the pages for a moment (pool/trim.c).
  *
+ * A short run need not be released: a lane may keep it (pool/runcache.h), and
+ * then takes it up again at "up K".
+ *
  * I1  A page whose bit is set is: in a run or slab that its page word (of a
  *     run: the first page's) names; or named by one live op; or past the
  *     pool's end.
@@ -41,6 +44,8 @@
  *   C5 dropping, not yet wiped      wiped again, released
  *   C6 dropping, between two rows   goes on downwards
  *   C7 all released, op not cleared down 0 was done: nothing is left
+ *   C8 taking up what was kept      as C3: wiped, released
+ *   C9 a slab that is to be kept    the same, whatever its words say by then
  *
  * What it does not do: wait, or lock an area. Two lanes that want the same
  * pages race for the first row they differ in; the loser looks elsewhere.
@@ -48,6 +53,7 @@
 #include "pool/run.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "pool/fit.h"
 #include "pool/row.h"
@@ -128,11 +134,33 @@ int tn_run_untake(struct tn_pool *pool, const struct tn_lane_ref *l,
 		  uint64_t page, uint64_t n)
 { return release_rows(pool, l, page, n, n_rows(page, n)); }
 
+/* One that the lane keeps: as if it had just been claimed, but that its first
+ * page's word and tag say so. */
+static bool take_kept(struct tn_pool *pool, const struct tn_lane_ref *l,
+		      unsigned kind, uint64_t n, unsigned where,
+		      uint64_t *ret_page)
+{
+	uint64_t page;
+
+	if (!l->cache || where != pool->policy ||
+	    !tn_run_cache_has(l->cache, n))
+		return false;
+	page = tn_run_cache_pop(l->cache, n);
+	tn_lane_fresh(l, n_rows(page, n));
+	tn_lane_begin(l, TN_OP(kind, page, n));
+	TN_CRASH("run.take.kept");
+	tn16_store_relaxed(&pool->tags[tn_tag_index(page, 0)], TN_TAG_FREE);
+	*ret_page = page;
+	return true;
+}
+
 int tn_run_take(struct tn_pool *pool, const struct tn_lane_ref *l,
 		unsigned kind, uint64_t n, unsigned where, uint64_t *ret_page)
 {
 	uint64_t page;
 
+	if (take_kept(pool, l, kind, n, where, ret_page))
+		return 0;
 	if (!n || n > pool->geo.n_pages / 2)
 		return -ENOMEM;
 	/* A turn fails because another lane has claimed what was found; it has
@@ -179,6 +207,80 @@ int tn_run_drop(struct tn_pool *pool, const struct tn_lane_ref *l,
 	wipe(pool, kind, page, n);
 	TN_CRASH("run.drop.wiped");
 	return release_rows(pool, l, page, n, rows);
+}
+
+/* An empty slab becomes a run that we keep. */
+static void keep_slab(struct tn_pool *pool, const struct tn_lane_ref *l,
+		      uint64_t page, uint64_t n)
+{
+	tn_lane_fresh(l, n_rows(page, n));
+	tn_lane_begin(l, TN_OP(TN_OP_SLAB, page, n));
+	TN_CRASH("run.keep.begun");
+	wipe(pool, TN_OP_SLAB, page, n);
+	tn64_store_relaxed(&pool->pages[page].word, TN_PAGE_RUN | n << 8);
+	tn16_store_relaxed(&pool->tags[tn_tag_index(page, 0)],
+			   (uint16_t)(TN_TAG_KEPT | l->client));
+	TN_CRASH("run.keep.kept");
+	tn_lane_commit(l);
+}
+
+int tn_run_put(struct tn_pool *pool, const struct tn_lane_ref *l,
+	       unsigned kind, uint64_t page, uint64_t n)
+{
+	if (!l->cache || !tn_run_cache_takes(l->cache, page, n) ||
+	    !tn_run_make_room(pool, l, n << TN_PAGE_SHIFT, n))
+		return tn_run_drop(pool, l, kind, page, n);
+	if (kind == TN_OP_SLAB)
+		keep_slab(pool, l, page, n);
+	tn_run_cache_push(l->cache, page, n);
+	return 0;
+}
+
+/* What has been kept longest of a length. */
+static void drop_oldest(struct tn_pool *pool, const struct tn_lane_ref *l,
+			uint64_t n)
+{
+	struct tn_run_cache *c = l->cache;
+	uint64_t page = c->at[n][0];
+
+	c->room += n << TN_PAGE_SHIFT;
+	c->n[n]--;
+	memmove(&c->at[n][0], &c->at[n][1], c->n[n] * sizeof(c->at[n][0]));
+	tn_run_drop(pool, l, TN_OP_RUN, page, n);
+}
+
+/* What there is room for if all runs go, but for those of @but pages. */
+static uint64_t room_at_most(const struct tn_run_cache *c, uint64_t but)
+{
+	uint64_t pages = 0;
+
+	for (uint64_t n = 1; n <= TN_RUN_CACHE_PAGES; n++)
+		pages += n == but ? 0 : n * c->n[n];
+	return c->room + (pages << TN_PAGE_SHIFT);
+}
+
+bool tn_run_make_room(struct tn_pool *pool, const struct tn_lane_ref *l,
+		      uint64_t bytes, uint64_t but)
+{
+	struct tn_run_cache *c = l->cache;
+	unsigned half;
+
+	if (!c || (c->room < bytes && room_at_most(c, but) < bytes))
+		return false;
+	while (c->room < bytes) {
+		c->clock = c->clock % TN_RUN_CACHE_PAGES + 1;
+		half = c->clock == but ? 0 : (c->n[c->clock] + 1U) / 2;
+		for (; half && c->room < bytes; half--)
+			drop_oldest(pool, l, c->clock);
+	}
+	return true;
+}
+
+void tn_run_flush(struct tn_pool *pool, const struct tn_lane_ref *l)
+{
+	for (uint64_t n = 1; l->cache && n <= TN_RUN_CACHE_PAGES; n++)
+		while (l->cache->n[n])
+			drop_oldest(pool, l, n);
 }
 
 int tn_run_resume(struct tn_pool *pool, const struct tn_lane_ref *l)

@@ -39,6 +39,25 @@ int tn_run_untake(struct tn_pool *pool, const struct tn_lane_ref *l,
 int tn_run_drop(struct tn_pool *pool, const struct tn_lane_ref *l,
 		unsigned kind, uint64_t page, uint64_t n);
 
+/**
+ * tn_run_put() - give back a run, or keep it in the lane's cache
+ * @kind: TN_OP_RUN: @page's tag is KEPT; TN_OP_SLAB: as of tn_run_drop()
+ *
+ * Only what lies among what cannot be moved: there it is taken up again.
+ * Return: 0 or -EUCLEAN.
+ */
+int tn_run_put(struct tn_pool *pool, const struct tn_lane_ref *l,
+	       unsigned kind, uint64_t page, uint64_t n);
+
+/** tn_run_make_room() - see to it that the lane may keep @bytes more, by giving
+ *  back runs, but for those of @but pages; none if it is no use. Return: may
+ *  it? */
+bool tn_run_make_room(struct tn_pool *pool, const struct tn_lane_ref *l,
+		      uint64_t bytes, uint64_t but);
+
+/** tn_run_flush() - give back all that is in the lane's cache */
+void tn_run_flush(struct tn_pool *pool, const struct tn_lane_ref *l);
+
 /** tn_run_want() - note that a run of @n pages found no place: tarnd may move
  *  objects to make one (daemon/housekeeper.c) */
 void tn_run_want(struct tn_pool *pool, uint64_t n);

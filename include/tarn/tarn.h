@@ -350,7 +350,8 @@ TARN_API void *tarn_run_alloc(struct tarn_pool *pool, size_t pages,
 			      enum tarn_policy policy)
 	__attribute__((__warn_unused_result__));
 
-/** tarn_run_free() - give one back; -EINVAL too if @p is no run */
+/** tarn_run_free() - give one back; -EINVAL too if @p is no run. If it is
+ *  short this thread may keep it for its next one: see tarn_trim() */
 TARN_API int tarn_run_free(struct tarn_pool *pool, void *p);
 
 /*

@@ -66,6 +66,14 @@ void tn_ops_leave_pages(struct tn_world *w, uint64_t left)
 					 &page) == 0);
 }
 
+void tn_ops_keep_runs(struct tn_world *w, uint64_t room)
+{
+	static uint32_t at[TN_RUN_CACHE_PAGES + 1][TN_RUN_CACHE_DEPTH];
+
+	w->cache = (struct tn_run_cache){ .room = room, .at = at };
+	w->dead.cache = &w->cache;
+}
+
 void tn_ops_claim(struct tn_world *w, const struct tn_lane_ref *l,
 		  unsigned class, unsigned n)
 {

@@ -56,6 +56,9 @@ void tn_ops_leave_pages(struct tn_world *w, uint64_t left);
 void tn_ops_claim(struct tn_world *w, const struct tn_lane_ref *l,
 		  unsigned class, unsigned n);
 
+/* Set-up: from now on the acting client keeps runs, @room bytes at most. */
+void tn_ops_keep_runs(struct tn_world *w, uint64_t room);
+
 /* What went wrong in a set-up ends the child: the test then fails. */
 #define tn_ops_need(cond) \
 	do { \

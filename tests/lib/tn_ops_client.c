@@ -155,6 +155,34 @@ static void act_run(struct tn_world *w, const struct tn_deed *op)
 				65, TARN_WORST_FIT));
 }
 
+/* In a pool with room to keep four pages. */
+static void keeps_runs(struct tn_world *w, const struct tn_deed *op)
+{
+	void *p[2];
+
+	with_magazine(w, op);
+	for (unsigned i = 0; i < 2; i++)
+		p[i] = tarn_run_alloc(w->client, 1 + i, (enum tarn_policy)0);
+	for (unsigned i = 0; i < 2; i++)
+		tn_ops_need(!tarn_run_free(w->client, p[i]));
+	tn_ops_need(tn_thread.lane->rack.runs.n[1] == 1);
+}
+
+static void act_short_run(struct tn_world *w, const struct tn_deed *op)
+{
+	(void)op;
+	w->board->result = tarn_run_free(w->client, tarn_run_alloc(w->client,
+				1, (enum tarn_policy)0));
+}
+
+/* A magazine whose own is so little that it has a higher limit at once: that
+ * takes the room that runs have. */
+static void act_alloc_2000(struct tn_world *w, const struct tn_deed *op)
+{
+	(void)op;
+	w->board->result = tarn_alloc(w->client, 2000) != NULL;
+}
+
 const struct tn_deed tn_ops_client[] = {
 	{ "tarn_alloc", "first: lane start", newcomer, act_alloc,
 	  .pages = 64 },
@@ -185,6 +213,12 @@ const struct tn_deed tn_ops_client[] = {
 	  .pages = 100 },
 	{ "tarn_run_alloc, free", "65 pages", with_magazine, act_run,
 	  .pages = 64 },
+	{ "tarn_run_alloc, free", "kept", keeps_runs, act_short_run,
+	  .pages = 64, .mib = 16 },
+	{ "tarn_alloc", "a limit grows", keeps_runs, act_alloc_2000,
+	  .pages = 64, .mib = 16 },
+	{ "lane flush", "runs", keeps_runs, act_flush, .pages = 64,
+	  .mib = 16 },
 	{ "lane end", "its own slabs", three_classes, act_close, .pages = 64,
 	  .mib = 16 },
 	{ "lane flush", "three classes", three_classes, act_flush,

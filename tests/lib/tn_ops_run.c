@@ -125,6 +125,52 @@ static void act_free(struct tn_world *w, const struct tn_deed *op)
 					       w->obj.pages);
 }
 
+/* Runs that it keeps: of op->n pages each, three, in what would be room for
+ * twenty pages. */
+static void keeps_some(struct tn_world *w, const struct tn_deed *op)
+{
+	uint64_t off[3];
+
+	furnish(w);
+	tn_ops_keep_runs(w, 20 << TN_PAGE_SHIFT);
+	for (unsigned i = 0; i < 3; i++)
+		off[i] = tn_ops_run_of(w, TN_DEAD, op->n);
+	for (unsigned i = 0; i < 3; i++) {
+		tn_ops_need(tn_object_find(&w->heap.pool, off[i], &w->obj) ==
+			    0);
+		tn16_store_relaxed(w->obj.tag, TN_TAG_KEPT | TN_DEAD);
+		tn_ops_need(tn_run_put(&w->heap.pool, &w->dead, TN_OP_RUN,
+				       w->obj.page, op->n) == 0);
+	}
+	tn_ops_need(w->cache.n[op->n] == 3);
+}
+
+static void free_and_keeps(struct tn_world *w, const struct tn_deed *op)
+{
+	uint64_t off;
+
+	keeps_some(w, op);
+	off = tn_ops_run_of(w, TN_DEAD, op->pages);
+	tn_ops_need(tn_object_find(&w->heap.pool, off, &w->obj) == 0);
+}
+
+static void act_put(struct tn_world *w, const struct tn_deed *op)
+{
+	(void)op;
+	w->board->result = tn_object_release(&w->heap.pool, &w->dead,
+					     w->board->subject, &w->obj);
+	if (w->board->result == 0)
+		w->board->result = tn_run_put(&w->heap.pool, &w->dead,
+					      TN_OP_RUN, w->obj.page,
+					      w->obj.pages);
+}
+
+static void act_flush(struct tn_world *w, const struct tn_deed *op)
+{
+	(void)op;
+	tn_run_flush(&w->heap.pool, &w->dead);
+}
+
 /* A row that trim claims and gives back, or an area. Memory that is taken from
  * behind it would be zeros, as what is known of free pages is anyhow. */
 static int punch(void *arg, uint64_t at, uint64_t n)
@@ -189,6 +235,16 @@ const struct tn_deed tn_ops_run[] = {
 	FREE(512, .edge = "order 9", .setup = free_own, .mib = 8),
 	FREE(700, .edge = "exactly 700", .setup = free_own, .mib = 8),
 	FREE(1100, .edge = "exactly 1100", .setup = free_own, .mib = 16),
+	ALLOC(5, .edge = "one that it keeps", .setup = keeps_some, .n = 5),
+	ALLOC(65, .edge = "none that it keeps", .setup = keeps_some, .n = 5),
+	{ .name = "run put", .edge = "is kept", .act = act_put,
+	  .setup = free_and_keeps, .pages = 3, .n = 5 },
+	{ .name = "run put", .edge = "others make way", .act = act_put,
+	  .setup = free_and_keeps, .pages = 7, .n = 6 },
+	{ .name = "run put", .edge = "too long", .act = act_put,
+	  .setup = free_and_keeps, .pages = 70, .n = 6 },
+	{ .name = "run flush", .edge = "three", .act = act_flush,
+	  .setup = keeps_some, .n = 6 },
 	{ .name = "trim", .edge = "a row", .act = act_trim,
 	  .setup = alloc_first, .n = 64, .pages = 64 },
 	{ .name = "trim", .edge = "part of a row", .act = act_trim,

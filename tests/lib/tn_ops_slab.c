@@ -214,6 +214,23 @@ static void retire_used(struct tn_world *w, const struct tn_deed *op)
 	held_by(w, TN_LIVING, op->class, 1);
 }
 
+/* With a cache of runs: the pages of an empty slab of 16 KiB are kept, and
+ * those of the next slab are. */
+
+static void return_and_keep_pages(struct tn_world *w, const struct tn_deed *op)
+{
+	return_all(w, op);
+	tn_ops_keep_runs(w, op->pages << TN_PAGE_SHIFT);
+}
+
+static void claim_kept_pages(struct tn_world *w, const struct tn_deed *op)
+{
+	return_and_keep_pages(w, op);
+	act_return(w, op);
+	tn_ops_need(w->cache.n[4] == 1);
+	w->n = 0;
+}
+
 /* Slabs that are a lane's own */
 
 static void disown_used(struct tn_world *w, const struct tn_deed *op)
@@ -317,6 +334,8 @@ const struct tn_deed tn_ops_slab[] = {
 	CLAIM("count too high, none", claim_miscounted_full, .class = 23,
 	      .n = 4, .odd = TN_ODD_COUNTS),
 	CLAIM("stale hints", claim_stale_hints, .class = 23, .n = 4),
+	CLAIM("new slab of kept pages", claim_kept_pages, .class = 3, .n = 4,
+	      .pages = 8),
 	CLAIM("new slab, its own", claim_first, .class = 3, .n = 8, .mib = 16),
 	CLAIM("its own slab", claim_at_cursor, .class = 3, .n = 8, .mib = 16),
 	CLAIM("the last of its own", claim_past_full, .class = 3, .n = 8,
@@ -336,6 +355,10 @@ const struct tn_deed tn_ops_slab[] = {
 	RETURN("to a leased slab", return_to_leased, .class = 3, .n = 3),
 	RETURN("count too high", return_miscounted, .class = 23, .n = 3,
 	       .odd = TN_ODD_COUNTS),
+	RETURN("last slot: pages kept", return_and_keep_pages, .class = 3,
+	       .n = 1, .pages = 8),
+	RETURN("last slot: no room", return_and_keep_pages, .class = 3,
+	       .n = 1, .pages = 3),
 	{ .name = "slab retire", .edge = "its own, in use",
 	  .setup = disown_used, .act = act_retire, .class = 3, .n = 8,
 	  .mib = 16 },

@@ -39,6 +39,7 @@ struct tn_world {
 	/* the acting client's private things; each process has its own */
 	struct tarn_pool *client;
 	struct tn_slab_cursor cursor;
+	struct tn_run_cache cache;   /* in use if dead.cache is it */
 	unsigned n;
 	struct tn_slot slots[4096];
 	struct tn_object obj;

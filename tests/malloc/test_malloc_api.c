@@ -334,6 +334,14 @@ static void twice_run(void)
 	do_free(p);
 }
 
+static void twice_long_run(void)
+{
+	void *p = do_malloc(1000000);
+
+	do_free(p);
+	do_free(p);
+}
+
 static void twice_large(void)
 {
 	void *p = do_malloc(64 << 20);
@@ -374,7 +382,8 @@ static const struct probe probes[] = {
 	{ "goes_back", freed_memory_goes_back },
 	{ "stays", memory_in_use_again_stays },
 	{ "twice", twice }, { "twice_later", twice_later },
-	{ "twice_run", twice_run }, { "twice_large", twice_large },
+	{ "twice_run", twice_run }, { "twice_long_run", twice_long_run },
+	{ "twice_large", twice_large },
 	{ "inside", inside }, { "foreign", foreign },
 	{ "realloc_of_freed", realloc_of_freed },
 };
@@ -399,7 +408,8 @@ static void misuse_is_told_and_aborts(void **state)
 	static const struct { const char *name, *says; } wrong[] = {
 		{ "twice", "): it is free already\n" },
 		{ "twice_later", "): it is free already\n" },
-		{ "twice_run", "): no object begins there\n" },
+		{ "twice_run", "): it is free already\n" },
+		{ "twice_long_run", "): no object begins there\n" },
 		{ "twice_large", "): no object begins there\n" },
 		{ "inside", "): no object begins there\n" },
 		{ "foreign", "): no object begins there\n" },
