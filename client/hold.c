@@ -3,6 +3,7 @@
  * pool/hold.c and pool/share.c. */
 #include <errno.h>
 
+#include "base/list.h"
 #include "client/lane.h"
 #include "pool/hold.h"
 #include "pool/share.h"
@@ -35,6 +36,10 @@ static int enter(struct tarn_pool *pool, tarn_ref ref, enum tarn_role role,
 	return 0;
 }
 
+/* Whose ref it is. */
+static inline const struct tn_rack *rack_of(const struct tn_lane_ref *l)
+{ return tn_list_entry(l, struct tn_rack, ref); }
+
 /* The operations that want nothing but the ref. */
 static inline int apply(struct tarn_pool *pool, tarn_ref ref,
 			int (*op)(struct tn_pool *pool,
@@ -50,14 +55,30 @@ static inline int apply(struct tarn_pool *pool, tarn_ref ref,
 TARN_API int tarn_give(struct tarn_pool *pool, tarn_ref ref, uint32_t client)
 {
 	struct tn_lane_ref *l = NULL;
-	uint64_t off = 0;
+	uint64_t off = 0, page;
 	int r = enter(pool, ref, TARN_CONSUMER, &l, &off);
+	tn_a16 *tag;
 
-	return r < 0 ? r : tn_hold_give(&pool->p, l, off, client);
+	if (r < 0)
+		return r;
+	return tn_rack_find(rack_of(l), &pool->p, off, &page, &tag) ?
+	       tn_hold_give_found(&pool->p, l, off, page, tag, client) :
+	       tn_hold_give(&pool->p, l, off, client);
 }
 
 TARN_API int tarn_take(struct tarn_pool *pool, tarn_ref ref)
-{ return apply(pool, ref, tn_hold_take); }
+{
+	struct tn_lane_ref *l = NULL;
+	uint64_t off = 0, page;
+	int r = enter(pool, ref, TARN_CONSUMER, &l, &off);
+	tn_a16 *tag;
+
+	if (r < 0)
+		return r;
+	return tn_rack_find(rack_of(l), &pool->p, off, &page, &tag) ?
+	       tn_hold_take_found(&pool->p, l, off, tag) :
+	       tn_hold_take(&pool->p, l, off);
+}
 
 TARN_API int tarn_detach(struct tarn_pool *pool, tarn_ref ref)
 { return apply(pool, ref, tn_hold_detach); }

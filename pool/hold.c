@@ -225,41 +225,57 @@ static int give_to(tn_a16 *tag, uint16_t held, uint16_t given)
 	return 0;
 }
 
-int tn_hold_give(struct tn_pool *pool, const struct tn_lane_ref *l,
-		 uint64_t off, uint32_t client)
+int tn_hold_give_found(struct tn_pool *pool, const struct tn_lane_ref *l,
+		       uint64_t off, uint64_t page, tn_a16 *tag,
+		       uint32_t client)
 {
 	uint16_t given = (uint16_t)(TN_TAG_GIVEN | client);
-	struct tn_object obj;
 	int r;
 
 	if (!alive(pool, client))
 		return -ESRCH;
-	r = tn_object_find(pool, off, &obj);
-	if (r < 0)
-		return r;
-	tn_touch(pool, client, obj.page);
+	tn_touch(pool, client, page);
 	tn64_store_relaxed(&l->rec->ref, off);
 	tn64_store_relaxed(&l->rec->word, client);
 	tn_lane_begin(l, TN_OP(TN_OP_GIVE, 0, 0));
-	r = give_to(obj.tag, HELD(l), given);
+	r = give_to(tag, HELD(l), given);
 	TN_CRASH("give.given");
 	/* tarnd says that a client is dead before it sweeps its tags: either
 	 * the sweep sees this one, or we see that */
 	tn_pool_fence(pool);
 	/* swept already: it was given, and has died with the receiver */
 	if (r == 0 && !alive(pool, client) &&
-	    change(obj.tag, given, HELD(l)) == 0)
+	    change(tag, given, HELD(l)) == 0)
 		r = -ESRCH;
 	tn_lane_commit(l);
 	return r;
 }
 
+int tn_hold_give(struct tn_pool *pool, const struct tn_lane_ref *l,
+		 uint64_t off, uint32_t client)
+{
+	struct tn_object obj;
+	int r = tn_object_find(pool, off, &obj);
+
+	if (r < 0)
+		return alive(pool, client) ? r : -ESRCH;
+	return tn_hold_give_found(pool, l, off, obj.page, obj.tag, client);
+}
+
+int tn_hold_take_found(struct tn_pool *pool, const struct tn_lane_ref *l,
+		       uint64_t off, tn_a16 *tag)
+{
+	return change(tag, GIVEN(l), HELD(l)) == 0 ? 0 :
+	       tn_hold_adopt(pool, l, off);
+}
+
 int tn_hold_take(struct tn_pool *pool, const struct tn_lane_ref *l,
 		 uint64_t off)
 {
-	int r = find_and_change(pool, off, GIVEN(l), HELD(l));
+	struct tn_object obj;
+	int r = tn_object_find(pool, off, &obj);
 
-	return r == -EPERM ? tn_hold_adopt(pool, l, off) : r;
+	return r < 0 ? r : tn_hold_take_found(pool, l, off, obj.tag);
 }
 
 int tn_hold_detach(struct tn_pool *pool, const struct tn_lane_ref *l,

@@ -54,6 +54,14 @@ int tn_hold_give(struct tn_pool *pool, const struct tn_lane_ref *l,
 		 uint64_t off, uint32_t client);
 int tn_hold_take(struct tn_pool *pool, const struct tn_lane_ref *l,
 		 uint64_t off);
+
+/* The same for who knows the tag already, and of a gift the first page. */
+int tn_hold_give_found(struct tn_pool *pool, const struct tn_lane_ref *l,
+		       uint64_t off, uint64_t page, tn_a16 *tag,
+		       uint32_t client);
+int tn_hold_take_found(struct tn_pool *pool, const struct tn_lane_ref *l,
+		       uint64_t off, tn_a16 *tag);
+
 int tn_hold_detach(struct tn_pool *pool, const struct tn_lane_ref *l,
 		   uint64_t off);
 int tn_hold_adopt(struct tn_pool *pool, const struct tn_lane_ref *l,

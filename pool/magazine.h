@@ -188,6 +188,38 @@ bool tn_rack_push_near(struct tn_rack *rack, void *p, int class)
 }
 
 /*
+ * Finds the tag of an object in a slab, as the two above do it: by what was
+ * popped last, or by computing it. Return: false: it is not so simple.
+ */
+static inline __attribute__((always_inline))
+bool tn_rack_find(const struct tn_rack *rack, const struct tn_pool *pool,
+		  uint64_t off, uint64_t *ret_page, tn_a16 **ret_tag)
+{
+	uint64_t page = off >> TN_PAGE_SHIFT, in_slab;
+	/* @off is in data or in handles: their words lie side by side */
+	uint64_t word = tn64_load_relaxed(&pool->pages[page].word);
+	unsigned __int128 quotient;
+	const struct tn_mag *m;
+
+	if (tn_unlikely(TN_PAGE_KIND(word) != TN_PAGE_SLAB ||
+			TN_PAGE_CLASS(word) >= TN_N_CLASSES))
+		return false;
+	m = &rack->mags[TN_PAGE_CLASS(word)];
+	page -= TN_PAGE_BACK(word);
+	*ret_page = page;
+	if (tn_unlikely(!m->base))
+		return false;
+	if (tn_likely(m->top->p == pool->data + off)) {
+		*ret_tag = m->top->tag;
+		return true;
+	}
+	in_slab = off - (page << TN_PAGE_SHIFT);
+	quotient = (unsigned __int128)in_slab * m->recip;
+	*ret_tag = &pool->tags[tn_tag_index(page, (uint64_t)(quotient >> 64))];
+	return in_slab < m->slab_bytes && (uint64_t)quotient < m->recip;
+}
+
+/*
  * Frees an object if that is simple: one comparison each for: the place is in
  * the pool; in a slab's page, of @class; there is room; a slot starts here; we
  * hold it. Return: false: nothing was done, something is not so. If it was,

@@ -11,7 +11,7 @@
  * Here                   In the source
  * alloc                  claim_slots() and tarn_alloc(): 0 to HELD
  * free                   tn_object_release(); tn_slab_return()
- * give.1 ... give.8      tn_hold_give(): alive, tn_touch, the record and
+ * give.1 ... give.8      tn_hold_give_found(): alive, tn_touch, the record and
  *                        tn_lane_begin, a look at the tag, a plain store to
  *                        it, alive, change back, tn_lane_commit
  * take                   tn_hold_take(), with tn_hold_adopt() after it
