@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "client/pool.h"
@@ -82,6 +83,30 @@ static void fill(struct tarn_pool *pool, const struct tn_census *census,
 	}
 }
 
+/* The table of clients is long, and mostly nobody has ever written there: such
+ * a page, if it were read, would be given memory. */
+static void find_clients(const struct tarn_pool *pool, struct tn_census *census)
+{
+	const unsigned a_page = TN_PAGE_BYTES / sizeof(struct tn_client);
+	uint64_t begin = pool->p.geo.clients, at = begin;
+	uint64_t end = begin + TN_N_CLIENTS * sizeof(struct tn_client);
+	int fd = tn_client_fd(&pool->meta_file, NULL);
+
+	while (at < end) {
+		off_t data = fd < 0 ? -1 : lseek(fd, (off_t)at, SEEK_DATA);
+		unsigned i;
+
+		if (data >= 0)
+			at = (uint64_t)data & ~(TN_PAGE_BYTES - 1);
+		else if (fd >= 0 && errno == ENXIO)
+			break;
+		i = (unsigned)((at - begin) / sizeof(struct tn_client));
+		if (at < end)
+			tn_census_clients(&pool->p, census, i, i + a_page);
+		at += TN_PAGE_BYTES;
+	}
+}
+
 TARN_API int tarn_stats(struct tarn_pool *pool, struct tarn_stats *ret)
 {
 	tn_cleanup(tn_freep) struct tn_census *census = NULL;
@@ -101,6 +126,7 @@ TARN_API int tarn_stats(struct tarn_pool *pool, struct tarn_stats *ret)
 		return -ENOMEM;
 	}
 	tn_census_take(&pool->p, census);
+	find_clients(pool, census);
 	fill(pool, census, &st);
 	*ret = st;
 	return 0;

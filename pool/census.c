@@ -129,10 +129,15 @@ void tn_census_take(struct tn_pool *pool, struct tn_census *ret)
 	ret->free_pages = count_pages(pool, ret, 0, pool->geo.n_pages);
 	count_pages(pool, ret, pool->geo.handle_page,
 		    pool->geo.n_areas << TN_AREA_SHIFT);
-	for (unsigned i = 1; i < TN_N_CLIENTS; i++) {
+}
+
+void tn_census_clients(const struct tn_pool *pool, struct tn_census *ret,
+		       unsigned from, unsigned to)
+{
+	for (unsigned i = from; i < to && i < TN_N_CLIENTS; i++) {
 		uint64_t state = tn64_load_relaxed(&pool->clients[i].state);
 
-		if (state)
+		if (state && i)
 			ret->clients[i].id = (uint32_t)state;
 	}
 }

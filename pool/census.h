@@ -9,7 +9,7 @@ struct tn_class_count {
 
 struct tn_client_count {
 	uint64_t objects, bytes, kept_bytes;
-	uint32_t id; /* seen in a tag, or in the client's slot */
+	uint32_t id; /* seen in a tag, or in the client's entry */
 };
 
 struct tn_census {
@@ -29,3 +29,8 @@ struct tn_census {
  * true at some moment of the walk.
  */
 void tn_census_take(struct tn_pool *pool, struct tn_census *ret);
+
+/** tn_census_clients() - whom the entries [@from, @to) of the table of clients
+ *  name, if they hold nothing, too */
+void tn_census_clients(const struct tn_pool *pool, struct tn_census *ret,
+		       unsigned from, unsigned to);

@@ -309,6 +309,22 @@ static void *some_work(void *arg)
 	return NULL;
 }
 
+/* Of the 16 pages of the table of clients, one has been written to. */
+static void looking_at_a_pool_gives_it_no_memory(void **state)
+{
+	struct tarn_stats st = { .sz = sizeof(st) };
+	void *p = tarn_alloc(pool, 64);
+
+	(void)state;
+	assert_non_null(p);
+	assert_int_equal(tarn_stats(pool, &st), 0);
+	assert_int_equal(st.n_clients, 1);
+	assert_int_equal(st.clients[0].id, tarn_client_id(pool));
+	assert_in_range(st.meta_resident, 4096, 24 * 4096);
+	tarn_stats_free(&st);
+	assert_int_equal(tarn_free(pool, p), 0);
+}
+
 static void a_thread_that_ends_gives_its_lane_back(void **state)
 {
 	pthread_t thread;
@@ -430,6 +446,7 @@ int main(void)
 		CLIENT_TEST(a_full_pool_says_enomem_and_works_afterwards),
 		CLIENT_TEST(a_closed_pool_is_told),
 		CLIENT_TEST(trim_gives_memory_back_to_the_system),
+		CLIENT_TEST(looking_at_a_pool_gives_it_no_memory),
 		CLIENT_TEST(a_thread_that_ends_gives_its_lane_back),
 		CLIENT_TEST(a_forked_child_becomes_a_client_of_its_own),
 		CLIENT_TEST(a_fork_amid_other_threads_calls_is_harmless),
