@@ -71,25 +71,26 @@ static tn_cold void *alloc_run(struct tarn_pool *pool, uint64_t pages,
 	return pool->p.data + (page << TN_PAGE_SHIFT);
 }
 
-/* One that this thread keeps, or NULL. */
-static inline void *kept_run(struct tarn_pool *pool, uint64_t pages)
+/* One that this thread keeps, if any place will do; or another. */
+static inline void *alloc_pages(struct tarn_pool *pool, uint64_t pages,
+				unsigned policy)
 {
-	return tn_likely(tn_thread.key == pool->key) ?
-	       tn_rack_pop_run(&tn_thread.lane->rack, pages) : NULL;
+	void *p = NULL;
+
+	if (tn_likely(tn_thread.key == pool->key && policy == pool->p.policy))
+		p = tn_rack_pop_run(&tn_thread.lane->rack, pages);
+	return tn_likely(p) ? p : alloc_run(pool, pages, policy);
 }
 
 static void *alloc_bytes(struct tarn_pool *pool, uint64_t bytes)
 {
-	uint64_t pages = tn_div_up(bytes, TN_PAGE_BYTES);
-	void *p;
-
 	if (!bytes || bytes > pool->p.geo.data_bytes) {
 		int r = tn_client_check(pool, TARN_PRODUCER);
 
 		return tn_null_errno(r < 0 ? r : -EINVAL);
 	}
-	p = kept_run(pool, pages);
-	return p ? p : alloc_run(pool, pages, pool->p.policy);
+	return alloc_pages(pool, tn_div_up(bytes, TN_PAGE_BYTES),
+			   pool->p.policy);
 }
 
 TARN_API void *tarn_alloc(struct tarn_pool *pool, size_t size)
@@ -133,13 +134,9 @@ TARN_API void *tarn_cache_alloc(struct tarn_cache *cache)
 TARN_API void *tarn_run_alloc(struct tarn_pool *pool, size_t pages,
 			      enum tarn_policy policy)
 {
-	void *p = NULL;
-
 	if (policy && (policy < TARN_FIRST_FIT || policy > TARN_WORST_FIT))
 		return tn_null_errno(-EINVAL);
-	if (!policy || policy == pool->p.policy)
-		p = kept_run(pool, pages);
-	return p ? p : alloc_run(pool, pages, policy ? policy : pool->p.policy);
+	return alloc_pages(pool, pages, policy ? policy : pool->p.policy);
 }
 
 /* Free */

@@ -10,7 +10,6 @@
 #include "client/lane.h"
 #include "pool/fit.h"
 #include "pool/handle.h"
-#include "pool/run.h"
 
 static void *take(struct tn_rack *rack, unsigned class)
 {
@@ -47,12 +46,7 @@ static void put_back(struct tn_rack *rack, uint64_t off)
 	if (tn_object_find(rack->pool, off, &obj) < 0)
 		return;
 	tn16_store_relaxed(obj.tag, rack->kept);
-	/* a run lies among what can be moved: that is not kept */
-	if (obj.pages)
-		tn_run_drop(rack->pool, &rack->ref, TN_OP_RUN, obj.page,
-			    obj.pages);
-	else
-		tn_rack_dispose(rack, rack->pool->data + off, &obj);
+	tn_rack_dispose_movable(rack, rack->pool->data + off, &obj);
 }
 
 /* A handle for the object at @to; 0 with errno. */

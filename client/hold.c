@@ -36,9 +36,18 @@ static int enter(struct tarn_pool *pool, tarn_ref ref, enum tarn_role role,
 	return 0;
 }
 
-/* Whose ref it is. */
-static inline const struct tn_rack *rack_of(const struct tn_lane_ref *l)
-{ return tn_list_entry(l, struct tn_rack, ref); }
+/* The same, for operations that are often on what was popped last: looks the
+ * object up as free does. Return: 1: found; 0: that is to be done; or < 0. */
+static int enter_find(struct tarn_pool *pool, tarn_ref ref,
+		      struct tn_lane_ref **ret, uint64_t *ret_off,
+		      uint64_t *ret_page, tn_a16 **ret_tag)
+{
+	int r = enter(pool, ref, TARN_CONSUMER, ret, ret_off);
+
+	return r < 0 ? r :
+	       tn_rack_find(tn_list_entry(*ret, struct tn_rack, ref), &pool->p,
+			    *ret_off, ret_page, ret_tag);
+}
 
 /* The operations that want nothing but the ref. */
 static inline int apply(struct tarn_pool *pool, tarn_ref ref,
@@ -56,12 +65,10 @@ TARN_API int tarn_give(struct tarn_pool *pool, tarn_ref ref, uint32_t client)
 {
 	struct tn_lane_ref *l = NULL;
 	uint64_t off = 0, page;
-	int r = enter(pool, ref, TARN_CONSUMER, &l, &off);
 	tn_a16 *tag;
+	int r = enter_find(pool, ref, &l, &off, &page, &tag);
 
-	if (r < 0)
-		return r;
-	return tn_rack_find(rack_of(l), &pool->p, off, &page, &tag) ?
+	return r < 0 ? r : r ?
 	       tn_hold_give_found(&pool->p, l, off, page, tag, client) :
 	       tn_hold_give(&pool->p, l, off, client);
 }
@@ -70,14 +77,11 @@ TARN_API int tarn_take(struct tarn_pool *pool, tarn_ref ref)
 {
 	struct tn_lane_ref *l = NULL;
 	uint64_t off = 0, page;
-	int r = enter(pool, ref, TARN_CONSUMER, &l, &off);
 	tn_a16 *tag;
+	int r = enter_find(pool, ref, &l, &off, &page, &tag);
 
-	if (r < 0)
-		return r;
-	return tn_rack_find(rack_of(l), &pool->p, off, &page, &tag) ?
-	       tn_hold_take_found(&pool->p, l, off, tag) :
-	       tn_hold_take(&pool->p, l, off);
+	return r < 0 ? r : r ? tn_hold_take_found(&pool->p, l, off, tag) :
+			       tn_hold_take(&pool->p, l, off);
 }
 
 TARN_API int tarn_detach(struct tarn_pool *pool, tarn_ref ref)

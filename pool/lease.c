@@ -84,9 +84,7 @@ void tn_lease_disown(struct tn_pool *pool, const struct tn_lane_ref *l,
 
 	do {
 		if (TN_SLAB_STATE(w) != TN_SLAB_OPEN ||
-		    TN_SLAB_CLASS(w) != class ||
-		    TN_SLAB_CLIENT(w) != l->client ||
-		    TN_SLAB_LANE(w) != l->index)
+		    TN_SLAB_CLASS(w) != class || !tn_slab_names(w, l))
 			return;
 		open = TN_SLAB_WORD(TN_SLAB_OPEN, class, 0, 0,
 				    TN_SLAB_FREE(w));

@@ -48,6 +48,13 @@ unsigned tn_lease_end(struct tn_pool *pool, uint64_t page, unsigned class,
 bool tn_lease_may_own(const struct tn_pool *pool, uint64_t page,
 		      unsigned class, const struct tn_shape *s);
 
+/* Does a slab word name a lane, as lessee or as owner? */
+static inline bool tn_slab_names(uint64_t word, const struct tn_lane_ref *l)
+{
+	return TN_SLAB_CLIENT(word) == l->client &&
+	       TN_SLAB_LANE(word) == l->index;
+}
+
 /* It is our own no more, if it was. */
 void tn_lease_disown(struct tn_pool *pool, const struct tn_lane_ref *l,
 		     uint64_t page, unsigned class);

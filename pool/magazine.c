@@ -261,6 +261,15 @@ static int keep_run(struct tn_rack *rack, uint64_t page, uint64_t n)
 	return tn_run_put(rack->pool, &rack->ref, TN_OP_RUN, page, n);
 }
 
+int tn_rack_dispose_movable(struct tn_rack *rack, void *p,
+			    const struct tn_object *obj)
+{
+	if (obj->pages)
+		return tn_run_drop(rack->pool, &rack->ref, TN_OP_RUN,
+				   obj->page, obj->pages);
+	return tn_rack_dispose(rack, p, obj);
+}
+
 /* A handle: first what it has. */
 static int dispose_handle(struct tn_rack *rack, void *p)
 {
@@ -272,11 +281,7 @@ static int dispose_handle(struct tn_rack *rack, void *p)
 			     tn_pool_off(rack->pool, p), &obj, &off);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	/* a run lies among what can be moved: that is not kept */
-	if (obj.pages)
-		return tn_run_drop(rack->pool, &rack->ref, TN_OP_RUN, obj.page,
-				   obj.pages);
-	return tn_rack_dispose(rack, rack->pool->data + off, &obj);
+	return tn_rack_dispose_movable(rack, rack->pool->data + off, &obj);
 }
 
 int tn_rack_dispose(struct tn_rack *rack, void *p, const struct tn_object *obj)

@@ -87,6 +87,11 @@ int tn_rack_fill(struct tn_rack *rack, unsigned class);
  * Return: 0, -EINVAL (no such class), -EUCLEAN. */
 int tn_rack_dispose(struct tn_rack *rack, void *p, const struct tn_object *obj);
 
+/* The same of what had a handle, or was to: a run lies among what can be moved,
+ * and is not kept. */
+int tn_rack_dispose_movable(struct tn_rack *rack, void *p,
+			    const struct tn_object *obj);
+
 /* Gives back all that the thread keeps, slots and runs. */
 void tn_rack_flush(struct tn_rack *rack);
 
@@ -270,16 +275,6 @@ int tn_rack_pushed(struct tn_rack *rack, uint64_t page)
 		return tn_rack_note(rack, page);
 	rack->last = (uint32_t)page;
 	return 0;
-}
-
-/* Both. */
-static inline bool tn_rack_push(struct tn_rack *rack, struct tn_pool *pool,
-				void *p, int class)
-{
-	uint64_t page;
-
-	return tn_rack_push_far(rack, pool, p, class, &page) &&
-	       tn_rack_pushed(rack, page) == 0;
 }
 
 /* The same for a run: it is short, and there is room to keep it. */

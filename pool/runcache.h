@@ -23,6 +23,7 @@
 
 #include "base/atomic.h"
 #include "base/bits.h"
+#include "proto/layout.h"
 
 #define TN_RUN_CACHE_PAGES 64U /* the longest */
 #define TN_RUN_CACHE_DEPTH 32U /* of one length */
@@ -49,7 +50,7 @@ static inline bool tn_run_cache_has(const struct tn_run_cache *c, uint64_t n)
 /* There is one. */
 static inline uint32_t tn_run_cache_pop(struct tn_run_cache *c, uint64_t n)
 {
-	c->room += n << 12;
+	c->room += n << TN_PAGE_SHIFT;
 	return c->at[n][--c->n[n]];
 }
 
@@ -57,7 +58,7 @@ static inline uint32_t tn_run_cache_pop(struct tn_run_cache *c, uint64_t n)
 static inline void tn_run_cache_push(struct tn_run_cache *c, uint64_t page,
 				     uint64_t n)
 {
-	c->room -= n << 12;
+	c->room -= n << TN_PAGE_SHIFT;
 	c->at[n][c->n[n]] = (uint32_t)page;
 	tn_fence_compiler();
 	c->n[n]++;

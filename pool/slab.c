@@ -256,8 +256,7 @@ static bool is_anothers(const struct tn_pool *pool,
 {
 	uint64_t w = tn64_load_relaxed(&pool->pages[page].slab);
 
-	return TN_SLAB_CLIENT(w) && (TN_SLAB_CLIENT(w) != l->client ||
-				     TN_SLAB_LANE(w) != l->index);
+	return TN_SLAB_CLIENT(w) && !tn_slab_names(w, l);
 }
 
 /* Leases some slab of the class that has free slots: the last one, one that

@@ -49,12 +49,12 @@ void tn_hint_walk_begin(struct tn_hint_walk *walk, unsigned class,
 	*walk = (struct tn_hint_walk){ .class = class, .thorough = thorough };
 }
 
-/* Is it open, has free slots, and is nobody's own? */
+static bool has_free(uint64_t w)
+{ return TN_SLAB_STATE(w) == TN_SLAB_OPEN && TN_SLAB_FREE(w); }
+
+/* ... and is nobody's own. */
 static bool is_partial(uint64_t w)
-{
-	return TN_SLAB_STATE(w) == TN_SLAB_OPEN && TN_SLAB_FREE(w) &&
-	       !TN_SLAB_CLIENT(w);
-}
+{ return has_free(w) && !TN_SLAB_CLIENT(w); }
 
 static bool is_wanted(struct tn_pool *pool, const struct tn_hint_walk *walk,
 		      uint64_t page)
@@ -62,8 +62,7 @@ static bool is_wanted(struct tn_pool *pool, const struct tn_hint_walk *walk,
 	uint64_t w = tn64_load_relaxed(&pool->pages[page].slab);
 
 	return TN_SLAB_CLASS(w) == walk->class &&
-	       (walk->thorough ? TN_SLAB_STATE(w) == TN_SLAB_OPEN &&
-				 TN_SLAB_FREE(w) : is_partial(w));
+	       (walk->thorough ? has_free(w) : is_partial(w));
 }
 
 /* A bit for no such slab, whatever the class: stale. */

@@ -99,13 +99,17 @@ static void act_race(struct tn_world *w, const struct tn_deed *op)
 
 /* Free */
 
+static void take_own(struct tn_world *w, const struct tn_deed *op)
+{
+	uint64_t off = tn_ops_run_of(w, TN_DEAD, op->pages);
+
+	tn_ops_need(tn_object_find(&w->heap.pool, off, &w->obj) == 0);
+}
+
 static void free_own(struct tn_world *w, const struct tn_deed *op)
 {
-	uint64_t off;
-
 	furnish(w);
-	off = tn_ops_run_of(w, TN_DEAD, op->pages);
-	tn_ops_need(tn_object_find(&w->heap.pool, off, &w->obj) == 0);
+	take_own(w, op);
 }
 
 static void free_amid_full(struct tn_world *w, const struct tn_deed *op)
@@ -114,15 +118,28 @@ static void free_amid_full(struct tn_world *w, const struct tn_deed *op)
 	tn_ops_leave_pages(w, 0);
 }
 
-static void act_free(struct tn_world *w, const struct tn_deed *op)
+static void release(struct tn_world *w,
+		    int (*back)(struct tn_pool *pool,
+				const struct tn_lane_ref *l, unsigned kind,
+				uint64_t page, uint64_t n))
 {
-	(void)op;
 	w->board->result = tn_object_release(&w->heap.pool, &w->dead,
 					     w->board->subject, &w->obj);
 	if (w->board->result == 0)
-		w->board->result = tn_run_drop(&w->heap.pool, &w->dead,
-					       TN_OP_RUN, w->obj.page,
-					       w->obj.pages);
+		w->board->result = back(&w->heap.pool, &w->dead, TN_OP_RUN,
+					w->obj.page, w->obj.pages);
+}
+
+static void act_free(struct tn_world *w, const struct tn_deed *op)
+{
+	(void)op;
+	release(w, tn_run_drop);
+}
+
+static void act_put(struct tn_world *w, const struct tn_deed *op)
+{
+	(void)op;
+	release(w, tn_run_put);
 }
 
 /* Runs that it keeps: of op->n pages each, three, in what would be room for
@@ -147,22 +164,8 @@ static void keeps_some(struct tn_world *w, const struct tn_deed *op)
 
 static void free_and_keeps(struct tn_world *w, const struct tn_deed *op)
 {
-	uint64_t off;
-
 	keeps_some(w, op);
-	off = tn_ops_run_of(w, TN_DEAD, op->pages);
-	tn_ops_need(tn_object_find(&w->heap.pool, off, &w->obj) == 0);
-}
-
-static void act_put(struct tn_world *w, const struct tn_deed *op)
-{
-	(void)op;
-	w->board->result = tn_object_release(&w->heap.pool, &w->dead,
-					     w->board->subject, &w->obj);
-	if (w->board->result == 0)
-		w->board->result = tn_run_put(&w->heap.pool, &w->dead,
-					      TN_OP_RUN, w->obj.page,
-					      w->obj.pages);
+	take_own(w, op);
 }
 
 static void act_flush(struct tn_world *w, const struct tn_deed *op)

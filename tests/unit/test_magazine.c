@@ -35,8 +35,11 @@ static bool put_near(struct tn_rack *rack, void *p)
 
 static bool put(struct tn_rack *rack, void *p)
 {
+	uint64_t page;
+
 	return put_near(rack, p) ||
-	       tn_rack_push(rack, rack->pool, p, TN_ANY_CLASS);
+	       (tn_rack_push_far(rack, rack->pool, p, TN_ANY_CLASS, &page) &&
+		tn_rack_pushed(rack, page) == 0);
 }
 
 /* Frees two in a row, so that their slab is the one that is near. */

@@ -252,7 +252,16 @@ static unsigned claim_at(struct tn_lane_ref *l, struct tn_slab_cursor *cursor,
 			 struct tn_slot *out, unsigned want)
 { return tn_slab_claim(&heap.pool, l, 3, cursor, out, want); }
 
-/* 16 MiB are enough for slabs of four pages to be somebody's own. */
+/* 16 MiB are enough for slabs of four pages to be somebody's own. @client: the
+ * second lane's; the first is client 1's lane 0. */
+static void two_lanes(struct tn_lane_ref *a, struct tn_lane_ref *b,
+		      uint32_t client)
+{
+	tn_heap_init(&heap, 16 * MIB, TN_FIRST_FIT);
+	*a = tn_heap_lane(&heap, 1, 0);
+	*b = tn_heap_lane(&heap, client, client == 1);
+}
+
 static void a_lane_s_own_slab_is_left_to_it(void **state)
 {
 	struct tn_slab_cursor mine = { 0 }, theirs = { 0 };
@@ -260,9 +269,7 @@ static void a_lane_s_own_slab_is_left_to_it(void **state)
 	struct tn_slot s[22];
 
 	(void)state;
-	tn_heap_init(&heap, 16 * MIB, TN_FIRST_FIT);
-	a = tn_heap_lane(&heap, 1, 0);
-	b = tn_heap_lane(&heap, 1, 1);
+	two_lanes(&a, &b, 1);
 	assert_int_equal(claim_at(&a, &mine, &s[0], 9), 9);
 	assert_int_equal(claim_at(&b, &theirs, &s[9], 3), 3);
 	assert_int_not_equal(slab_of(&s[0]), slab_of(&s[9]));
@@ -292,9 +299,7 @@ static void in_need_another_s_own_slab_is_used(void **state)
 	struct tn_slot s[9];
 
 	(void)state;
-	tn_heap_init(&heap, 16 * MIB, TN_FIRST_FIT);
-	a = tn_heap_lane(&heap, 1, 0);
-	b = tn_heap_lane(&heap, 2, 0);
+	two_lanes(&a, &b, 2);
 	assert_int_equal(claim_at(&a, &mine, s, 8), 8);
 	while (tn_run_alloc(&heap.pool, &b, 1, TN_FIRST_FIT, &page) == 0)
 		;
@@ -311,9 +316,7 @@ static void the_dead_s_own_slab_is_anybody_s(void **state)
 	struct tn_slot s[9];
 
 	(void)state;
-	tn_heap_init(&heap, 16 * MIB, TN_FIRST_FIT);
-	a = tn_heap_lane(&heap, 1, 0);
-	b = tn_heap_lane(&heap, 2, 0);
+	two_lanes(&a, &b, 2);
 	assert_int_equal(claim_at(&a, &mine, s, 8), 8);
 	tn16_store_relaxed(s[1].tag, TN_TAG_HELD | 2);
 	tn_heap_recover(&heap, 1);
